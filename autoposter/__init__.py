@@ -1,0 +1,1 @@
+"""autoposter publishes scheduled social-media posts when they are due."""

@@ -1,0 +1,31 @@
+"""The door for plugin authors.  Everything a publisher needs is imported from here."""
+
+from autoposter.publishers.base import Delivery, Publisher
+from autoposter.publishers.errors import (
+    AccountRejected,
+    ContentRejected,
+    NotReady,
+    OutcomeUnknown,
+    PublishError,
+    RateLimited,
+    Transient,
+)
+from autoposter.publishers.values import Account, AccountCheck, Media, Post, Receipt, Refreshed
+
+__all__ = [
+    "Account",
+    "AccountCheck",
+    "AccountRejected",
+    "ContentRejected",
+    "Delivery",
+    "Media",
+    "NotReady",
+    "OutcomeUnknown",
+    "Post",
+    "PublishError",
+    "Publisher",
+    "RateLimited",
+    "Receipt",
+    "Refreshed",
+    "Transient",
+]

@@ -1,0 +1,86 @@
+"""The contract between autoposter and the code that talks to one platform."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import httpx2
+from pydantic import BaseModel, ConfigDict
+
+from autoposter.lifecycle import Delivery
+from autoposter.publishers.values import Account, AccountCheck, Post, Receipt, Refreshed
+
+__all__ = ["Delivery", "Nothing", "Publisher", "overrides"]
+
+
+class Nothing(BaseModel):
+    """No fields at all; anything given is refused by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Publisher(ABC):
+    """Publishes on one platform.  One instance serves one attempt, in one thread."""
+
+    platform: ClassVar[str]
+    """The platform's name in lower_snake_case: `facebook`.  Required."""
+    delivery: ClassVar[Delivery]
+    """Required."""
+    Credentials: ClassVar[type[BaseModel]] = Nothing
+    """What must stay secret, each field a `SecretStr`.  Drives `accounts add`."""
+    Settings: ClassVar[type[BaseModel]] = Nothing
+    """What is not secret: page id, API address."""
+    Options: ClassVar[type[BaseModel]] = Nothing
+    """The type of `content_item.options[platform]`."""
+    publish_timeout: ClassVar[timedelta] = timedelta(seconds=30)
+    """The whole deadline of the irreversible request."""
+    find_after: ClassVar[timedelta] = timedelta(seconds=60)
+    """How long after the call `find`'s "not there" can be trusted."""
+    key_lasts: ClassVar[timedelta | None] = None
+    """KEYED: how long the platform remembers a key; None: for ever."""
+    prepare_ahead: ClassVar[timedelta] = timedelta(0)
+    """How long before the due time `prepare` may start."""
+    prepare_timeout: ClassVar[timedelta] = timedelta(minutes=30)
+
+    def __init__(self, account: Account, http: httpx2.Client) -> None:
+        self.account = account
+        self.http = http
+
+    def validate(self, post: Post) -> Iterable[str]:
+        """Every reason the platform would refuse this post, one sentence each.  Pure: no I/O."""
+        return ()
+
+    def prepare(self, post: Post, prepared: dict[str, Any]) -> dict[str, Any]:
+        """Upload what can be uploaded ahead.  Publishes nothing, and may be repeated.
+
+        `prepared` is what it returned or stored last time, `{}` at first.  What it returns is JSON without secrets.
+        Raises NotReady while the platform still works on it.
+        """
+        return prepared
+
+    @abstractmethod
+    def publish(self, post: Post, prepared: dict[str, Any]) -> Receipt:
+        """Make the one irreversible call.  Raises one of `autoposter.publishers`' errors for a refusal it knows."""
+
+    def find(self, post: Post, prepared: dict[str, Any]) -> Receipt | None:
+        """The receipt of an attempt whose answer was lost, or None if nothing went out.  Required if FINDABLE.
+
+        Raises OutcomeUnknown where two posts fit, and ContentRejected where it was taken and then refused.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot look for posts.")
+
+    def check(self) -> AccountCheck:
+        """Whose token this is, and whether it works."""
+        raise NotImplementedError(f"{type(self).__name__} cannot check its account.")
+
+    def refresh(self) -> Refreshed | None:
+        """New credentials before the old ones expire; None where the platform has no such thing."""
+        return None
+
+
+def overrides(publisher: type[Publisher], method: str) -> bool:
+    """Whether a publisher brings an optional method (`find`, `check`, ...) of its own."""
+    return getattr(publisher, method) is not getattr(Publisher, method)

@@ -1,0 +1,1 @@
+"""What plugin authors test with.  Never imported by the rest of autoposter."""
