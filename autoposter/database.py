@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import peewee
@@ -41,29 +41,46 @@ DATABASE_AWAY = (
 )
 
 
-class Database(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse.pool ships no types
+class _Adapter(peewee.Psycopg2Adapter):
+    """Opens a raw connection by its libpq URL, with our defaults for what the URL does not say."""
+
+    def connect(self, db: peewee.Database, **parameters: Any) -> psycopg2.extensions.connection:
+        given = psycopg2.extensions.parse_dsn(parameters["dsn"])
+        connection: psycopg2.extensions.connection = psycopg2.connect(**(CONNECTION_DEFAULTS | given))
+        return connection
+
+
+class Database(PooledPostgresqlDatabase):
     """Peewee's pool, opened by a libpq URL, and able to work inside another program's transaction."""
 
-    def _connect_raw(self) -> psycopg2.extensions.connection:
-        given = psycopg2.extensions.parse_dsn(self.connect_params["dsn"])
-        connection = psycopg2.connect(**(CONNECTION_DEFAULTS | given))
-        connection.autocommit = True
-        return connection
+    psycopg2_adapter = _Adapter
+    _state: Any
+
+    def cursor(self, named_cursor: str | None = None) -> Any:
+        """A plain cursor: rows are tuples, also where a borrowed connection has another kind as its default."""
+        if self.is_closed():
+            raise peewee.InterfaceError("A statement outside of a transaction: no connection is open.")
+        return self._state.conn.cursor(cursor_factory=psycopg2.extensions.cursor)
 
     @contextmanager
     def borrow(self, connection: psycopg2.extensions.connection) -> Iterator[None]:
-        """Run this thread's statements on another program's psycopg2 connection; neither commit nor close it."""
-        mine = vars(self._state).copy()
-        self._state.set_connection(connection)
+        """Run this thread's statements on another program's psycopg2 connection; neither commit nor close it.
+
+        Its transaction, begun or about to begin, is only extended: `transaction` is a savepoint of it.  In autocommit
+        mode with no transaction begun there is none to extend, and `transaction` is one of its own.
+        """
+        state = self._state
+        mine = (state.closed, state.conn, state.ctx, state.transactions, state.commit_callbacks)
         in_their_transaction = not connection.autocommit or (
             connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE
         )
-        if in_their_transaction:
-            self.push_transaction(None)  # so that `atomic` sets a savepoint instead of committing
+        state.set_connection(connection)
+        state.ctx = [self.borrow]  # anything: a context that stays open keeps Peewee from closing the connection
+        state.transactions = [None] if in_their_transaction else []  # so that `atomic` sets a savepoint
         try:
             yield
         finally:
-            vars(self._state).update(mine)
+            state.closed, state.conn, state.ctx, state.transactions, state.commit_callbacks = mine
 
 
 database = Database(None, autoconnect=False, max_connections=POOL_SIZE, timeout=POOL_TIMEOUT_SECONDS)
@@ -71,13 +88,21 @@ database = Database(None, autoconnect=False, max_connections=POOL_SIZE, timeout=
 
 def connect_to(url: str) -> None:
     """Choose the database.  Opens nothing yet; the pool opens what it needs."""
-    database.init("", dsn=url)
+    database.close_idle()  # they lead to the database that was chosen before
+    database.init("autoposter", dsn=url)  # the name only tells Peewee that it may open; the URL says where
 
 
 @contextmanager
 def transaction() -> Iterator[None]:
     """One transaction on a connection from the pool; inside another one, a savepoint of it."""
     with database.connection_context(), database.atomic():
+        yield
+
+
+@contextmanager
+def single_statement() -> Iterator[None]:
+    """A connection from the pool for one statement, which is a transaction by itself: one round trip."""
+    with database.connection_context():
         yield
 
 
@@ -90,7 +115,11 @@ def rows(sql: str, parameters: dict[str, Any] | None = None) -> list[dict[str, A
     """Run one statement; its rows by column name."""
     cursor = execute(sql, parameters)
     names = [column.name for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [dict(zip(names, map(_in_utc, row), strict=True)) for row in cursor.fetchall()]
+
+
+def _in_utc(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def row(sql: str, parameters: dict[str, Any] | None = None) -> dict[str, Any] | None:
