@@ -98,7 +98,7 @@ class RetryPolicy:
         With 30 s and 15 min the upper bounds are 30 s, 1, 2, 4, 8, 15, 15 min.  Full jitter, because the posts that
         failed together must not come back together.
         """
-        bound = min(self.retry_cap, self.retry_base * 2 ** min(failures - 1, 30))
+        bound: timedelta = min(self.retry_cap, self.retry_base * 2 ** min(failures - 1, 30))
         return max(timedelta(seconds=1), bound * random.random())
 
 
@@ -131,9 +131,11 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """Nothing was sent, and nobody failed: the post's owner changed it, its account is paused, or it is not ready."""
+    """Nothing was sent, and nobody failed: the post's owner changed it, or it is not ready yet."""
 
     message: str
+    retry_in: timedelta | None = None
+    """When to come back; None: when the post is due."""
 
 
 Outcome = Confirmed | Refused | Unknown | Withdrawn
@@ -191,6 +193,7 @@ class Settlement:
     post: Status | None
     retry_in: timedelta | None = None
     look_in: timedelta | None = None
+    pause_account_for: timedelta | None = None
 
 
 def settle(outcome: Outcome, *, failures: int, policy: RetryPolicy) -> Settlement:
@@ -204,9 +207,11 @@ def settle(outcome: Outcome, *, failures: int, policy: RetryPolicy) -> Settlemen
         case Unknown():
             return Settlement(JobStatus.UNKNOWN, None, look_in=timedelta(0))
         case Withdrawn():
-            return Settlement(JobStatus.CANCELLED, None)
+            return Settlement(JobStatus.CANCELLED, None, retry_in=outcome.retry_in)
         case Refused(ErrorKind.RATE_LIMITED):
-            return Settlement(JobStatus.FAILED, Status.SCHEDULED, retry_in=retry_delay(outcome, failures + 1, policy))
+            pause = retry_delay(outcome, failures + 1, policy)
+            spread = min(pause, LONGEST_SPREAD) * random.random()
+            return Settlement(JobStatus.FAILED, Status.SCHEDULED, retry_in=pause + spread, pause_account_for=pause)
         case Refused(kind) if kind in PASSING and failures + 1 < policy.max_attempts:
             return Settlement(JobStatus.FAILED, Status.SCHEDULED, retry_in=retry_delay(outcome, failures + 1, policy))
         case Refused():
@@ -216,6 +221,9 @@ def settle(outcome: Outcome, *, failures: int, policy: RetryPolicy) -> Settlemen
 
 #: Longer waits that a platform asks for are not believed.
 LONGEST_RETRY_AFTER = timedelta(hours=1)
+
+#: The posts of a paused account come back spread over as long as the pause, this at most.
+LONGEST_SPREAD = timedelta(seconds=30)
 
 
 def retry_delay(refused: Refused, failures: int, policy: RetryPolicy) -> timedelta:
@@ -246,6 +254,8 @@ class Case:
     delivery: Delivery
     can_find: bool
     intent_at: datetime
+    called_at: datetime
+    """When the request was last allowed: at the intent, or when it was sent again."""
     ended_at: datetime | None
     publish_timeout: timedelta
     find_after: timedelta
@@ -257,7 +267,7 @@ class Case:
     @property
     def call_ended_at(self) -> datetime:
         """When the call was over: seen by its own process, or the moment after which it cannot have gone on."""
-        return self.ended_at or self.intent_at + INTENT_LASTS + self.publish_timeout
+        return self.ended_at or self.called_at + INTENT_LASTS + self.publish_timeout
 
     @property
     def absence_counts_from(self) -> datetime:
@@ -296,12 +306,13 @@ def _blind(case: Case) -> Step:
 
 def look_again_at(case: Case) -> datetime:
     """When to look next: 5, 15, 45 s ... later, and once at each moment from which more is known."""
-    pause = min(timedelta(seconds=5) * 3 ** min(case.looks - 1, 10), LONGEST_LOOK_PAUSE)
+    pause: timedelta = min(timedelta(seconds=5) * 3 ** min(case.looks - 1, 10), LONGEST_LOOK_PAUSE)
     moments = [case.call_ended_at, case.absence_counts_from, case.intent_at + RECONCILE_FOR]
     if case.delivery is Delivery.BLIND:
         moments = [case.call_ended_at]
         pause = LONGEST_LOOK_PAUSE
-    return min([case.now + pause, *(moment for moment in moments if moment > case.now)])
+    later: list[datetime] = [moment for moment in moments if moment > case.now]
+    return min(case.now + pause, *later) if later else case.now + pause
 
 
 def absence_counts(case: Case, asked_at: datetime) -> bool:

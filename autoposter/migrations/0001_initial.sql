@@ -85,7 +85,8 @@ create table post_instance (
 create index post_instance_due on post_instance (due_at)
     where status = 'Scheduled' and autopost_enabled and content_item_id is not null;
 create index post_instance_prepare on post_instance (prepare_at) where status = 'Scheduled' and prepare_at is not null;
-create index post_instance_channel_account on post_instance (channel_account_id);
+-- Serves the foreign key, and the question whether another post of the account already has a found id.
+create index post_instance_channel_account on post_instance (channel_account_id, platform_post_id);
 create index post_instance_content_item on post_instance (content_item_id);
 
 -- One attempt to publish one post: the ledger of what was sent.

@@ -1,0 +1,100 @@
+"""The broker and the actors: `dramatiq autoposter.actors` and `periodiq autoposter.actors`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import secrets
+import sys
+from datetime import timedelta
+from functools import partial
+
+import dramatiq
+from periodiq import PeriodiqMiddleware, cron
+
+from autoposter import logs, publishing, recovery, scanning
+from autoposter.broker import build_broker
+from autoposter.clock import Clock
+from autoposter.credentials import Keyring
+from autoposter.database import connect_to
+from autoposter.errors import AutoposterError, WrongUsage
+from autoposter.leases import Leases
+from autoposter.lifecycle import RetryPolicy
+from autoposter.media import MediaShelf
+from autoposter.plugins import Host
+from autoposter.settings import Settings, load_settings
+from autoposter.workbench import Workbench
+from autoposter.worker import WorkerDuties
+
+log = logging.getLogger(__name__)
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    for name in ("database_url", "redis_url"):
+        if getattr(settings, name) is None:
+            raise WrongUsage(f"AUTOPOSTER_{name.upper()} is not set: a worker needs PostgreSQL and Redis.")
+    return settings
+
+
+def _bench(settings: Settings) -> Workbench:
+    return Workbench(
+        worker=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
+        host=Host(settings.plugins),
+        keyring=Keyring(settings.secret_keys),
+        shelf=MediaShelf(settings.media_root, settings.media_base_url),
+        policy=RetryPolicy(settings.max_attempts, settings.retry_base, settings.retry_cap),
+        max_lateness=settings.max_lateness,
+        clock=Clock(),
+        leases=Leases(),
+    )
+
+
+try:
+    settings = _settings()
+except AutoposterError as error:
+    print(f"autoposter: {error}", file=sys.stderr)
+    raise SystemExit(error.exit_code) from None
+
+assert settings.database_url and settings.redis_url
+logs.configure(settings.log_level, settings.log_format)
+connect_to(settings.database_url.get_secret_value())
+bench = _bench(settings)
+
+
+def dispatch() -> scanning.Found:
+    """Find what is due and put it on the broker."""
+    scanning.dispatch_looks(look.send)
+    return scanning.dispatch_due_posts(_send, bench.clock, max_lateness=settings.max_lateness, waiting=broker.waiting())
+
+
+def _send(post_id: int, delay: timedelta) -> None:
+    milliseconds = delay // timedelta(milliseconds=1)
+    publish.send_with_options(args=(post_id,), delay=milliseconds or None)
+
+
+# Without Dramatiq's Retries and TimeLimit: the database decides what is tried again, and a time limit that raises
+# between any two bytecodes cannot stop a blocked call.
+broker = build_broker(settings.redis_url.get_secret_value(), [PeriodiqMiddleware(), WorkerDuties(bench, dispatch)])
+dramatiq.set_broker(broker)
+actor = partial(dramatiq.actor, broker=broker)
+
+
+@actor(priority=0)
+def publish(post_id: int) -> None:
+    """Make one attempt to publish a post, if it is due."""
+    publishing.publish_post(post_id, bench)
+
+
+@actor(priority=10)
+def look(job_id: int) -> None:
+    """Look at an attempt whose outcome is unknown."""
+    recovery.look(job_id, bench)
+
+
+@actor(priority=20, periodic=cron("* * * * *"))
+def scan() -> None:
+    """Each minute: dispatch what is due, and end what came too late."""
+    log.info("the minute scan found %s due posts", dispatch().posts)
+    scanning.end_missed_posts(settings.max_lateness)

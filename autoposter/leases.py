@@ -1,0 +1,53 @@
+"""What this process is working on: which leases to renew, and which threads count as lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+
+class Leases:
+    """The jobs that threads of this process hold, each until its own deadline.
+
+    A lease is renewed only until then: a publisher that hangs loses its job to the others like a dead worker's, and
+    its thread counts as lost.
+    """
+
+    def __init__(self) -> None:
+        self._deadlines: dict[int, float | None] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hold(self, job_id: int, allowed: timedelta) -> Iterator[None]:
+        """Have the job's lease renewed while this lasts, for `allowed` at most."""
+        self.allow(job_id, allowed)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._deadlines.pop(job_id, None)
+
+    def allow(self, job_id: int, allowed: timedelta | None) -> None:
+        """Set the deadline of a held job anew, from now; None: it has none (its outcome waits for the database)."""
+        with self._lock:
+            self._deadlines[job_id] = None if allowed is None else time.monotonic() + allowed.total_seconds()
+
+    def to_renew(self) -> list[int]:
+        """The jobs within their deadline."""
+        now = time.monotonic()
+        with self._lock:
+            return [job for job, deadline in self._deadlines.items() if deadline is None or now < deadline]
+
+    def lost(self) -> list[int]:
+        """The jobs past their deadline: each holds a thread that does not come back."""
+        now = time.monotonic()
+        with self._lock:
+            return [job for job, deadline in self._deadlines.items() if deadline is not None and now >= deadline]
+
+    def held(self) -> int:
+        """How many jobs this process works on."""
+        with self._lock:
+            return len(self._deadlines)

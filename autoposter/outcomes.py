@@ -1,0 +1,99 @@
+"""What a publisher said or raised, as the core's outcomes.  Texts are made safe here: no secret, no endless answer."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Collection
+from datetime import timedelta
+
+import httpx2
+
+from autoposter.lifecycle import Confirmed, ErrorKind, Refused, Unknown
+from autoposter.publishers import (
+    AccountRejected,
+    ContentRejected,
+    OutcomeUnknown,
+    PublishError,
+    RateLimited,
+    Receipt,
+    Transient,
+)
+
+log = logging.getLogger(__name__)
+
+#: Longer texts of publishers and platforms are cut.
+LONGEST_TEXT = 2000  # characters
+
+#: Shorter values are not masked: they would mask ordinary words.
+SHORTEST_SECRET = 4  # characters
+
+
+def clean(text: object, secrets: Collection[str] = (), limit: int = LONGEST_TEXT) -> str:
+    """A text that PostgreSQL takes and a person may read: secrets masked, no NUL or lone surrogate, not too long."""
+    try:
+        said = str(text)
+    except Exception:
+        said = f"<{type(text).__name__} that cannot be shown>"
+    said = said[: limit * 2]
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            said = said.replace(secret, "***")
+    said = said.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    return said if len(said) <= limit else said[: limit - 1] + "…"
+
+
+def confirmed(answer: object, secrets: Collection[str]) -> Confirmed:
+    """The receipt that `publish` or `find` returned.  Raises TypeError for anything that is none."""
+    if not isinstance(answer, Receipt):
+        raise TypeError(f"a Receipt was expected, and it returned {type(answer).__name__}")
+    platform_post_id = clean(answer.platform_post_id, secrets, limit=500).strip()
+    if not isinstance(answer.platform_post_id, str) or not platform_post_id:
+        raise TypeError("its Receipt has no platform_post_id")
+    permalink = answer.permalink
+    return Confirmed(platform_post_id, clean(permalink, secrets) if isinstance(permalink, str) and permalink else None)
+
+
+def declared(error: PublishError, secrets: Collection[str]) -> Refused | Unknown:
+    """What a publisher declared by raising one of the contract's errors."""
+    message = clean(error.message, secrets)
+    match error:
+        case Transient():
+            return Refused(ErrorKind.TRANSIENT, message, _believable(error.retry_after))
+        case RateLimited():
+            return Refused(ErrorKind.RATE_LIMITED, message, _believable(error.retry_after))
+        case AccountRejected():
+            return Refused(ErrorKind.ACCOUNT, message)
+        case ContentRejected():
+            return Refused(ErrorKind.CONTENT, message)
+        case OutcomeUnknown():
+            return Unknown(message)
+    return Unknown(f"{type(error).__name__}: {message}")
+
+
+def _believable(retry_after: object) -> timedelta | None:
+    return retry_after if isinstance(retry_after, timedelta) else None
+
+
+def before_the_call(error: BaseException, secrets: Collection[str]) -> Refused:
+    """What an error means where nothing can have been published: in `validate`, `prepare`, or `find` before sending."""
+    if isinstance(error, PublishError):
+        said = declared(error, secrets)
+        return said if isinstance(said, Refused) else Refused(ErrorKind.TRANSIENT, said.message)
+    if isinstance(error, httpx2.TransportError) or (
+        isinstance(error, httpx2.HTTPStatusError) and error.response.status_code >= 500
+    ):
+        return Refused(ErrorKind.TRANSIENT, trouble(error, secrets))
+    return Refused(ErrorKind.BUG, trouble(error, secrets))
+
+
+def trouble(error: BaseException, secrets: Collection[str]) -> str:
+    """An undeclared error in one line."""
+    said = clean(error, secrets)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def log_trace(error: BaseException, secrets: Collection[str], message: str, *arguments: object) -> None:
+    """Log an error with its whole stack trace, secrets masked."""
+    trace = clean("".join(traceback.format_exception(error)), secrets, limit=20_000)
+    log.error(message + "\n%s", *arguments, trace.rstrip())

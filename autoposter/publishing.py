@@ -1,0 +1,234 @@
+"""One attempt to publish one post, in the order of the design: claim, validate, prepare, hold, intent, hold, call, settle.
+
+Killed before the intent: nothing was sent, the lease runs out, and the post is due anew.  Killed after it: the attempt
+is reconciled, never blindly sent again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from autoposter import lifecycle
+from autoposter.clock import Stopwatch
+from autoposter.database import DATABASE_AWAY
+from autoposter.lifecycle import (
+    INTENT_LASTS,
+    AccountStatus,
+    Confirmed,
+    ErrorKind,
+    Outcome,
+    Refused,
+    Unknown,
+    Withdrawn,
+)
+from autoposter.outcomes import before_the_call, clean, confirmed, declared, log_trace, trouble
+from autoposter.publishers import AccountRejected, Delivery, NotReady, Post, Publisher, PublishError
+from autoposter.publishers.base import overrides
+from autoposter.settling import settle, until_written
+from autoposter.store import account_states, jobs, preparations
+from autoposter.store.jobs import Attempt
+from autoposter.workbench import Tools, Unequipped, Workbench, equip, publisher_class
+
+log = logging.getLogger(__name__)
+
+#: The intent is committed this long before the due time: 64 threads committing at one instant took 62 to 82 ms (p99).
+INTENT_LEAD = timedelta(milliseconds=150)
+
+#: What an attempt may take beside what its publisher asks for, before its thread counts as lost.
+GRACE = timedelta(seconds=30)
+
+#: So many reasons of `validate` are told.
+MOST_PROBLEMS = 10
+
+#: What `prepare` returns is kept in a row: this is its limit, as JSON.
+LARGEST_PREPARED = 100_000  # characters
+
+
+def publish_post(post_id: int, bench: Workbench) -> None:
+    """Make one attempt, if the post is due and nobody else has it.  Trouble of our own is left to the lease."""
+    try:
+        attempt = _claim(post_id, bench)
+        if attempt is None:
+            return
+        with bench.leases.hold(attempt.job_id, GRACE):
+            carry_out(attempt, bench)
+    except DATABASE_AWAY as error:
+        log.warning("post %s waits for the database: %s", post_id, error)
+
+
+def _claim(post_id: int, bench: Workbench) -> Attempt | None:
+    try:
+        return jobs.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
+    except (ValueError, OverflowError, TypeError) as error:
+        if isinstance(error, DATABASE_AWAY):
+            raise
+        log_trace(error, (), "post %s cannot be read", post_id)
+        jobs.fail_unreadable(post_id, f"Its row cannot be read: {clean(error)}")
+        return None
+
+
+def carry_out(attempt: Attempt, bench: Workbench) -> None:
+    """Carry out a claimed attempt and settle it."""
+    evidence: dict[str, Any] = {"worker": attempt.worker}
+    try:
+        kind = publisher_class(attempt, bench)
+        bench.leases.allow(attempt.job_id, kind.prepare_timeout + GRACE)
+        if attempt.account.status != AccountStatus.ACTIVE:
+            raise Unequipped(_disconnected(attempt))
+        with equip(kind, attempt, bench) as tools:
+            outcome = _attempt(attempt, tools, bench)
+            ended_at = bench.clock.now()
+            evidence |= tools.wire.evidence
+            if isinstance(outcome, Refused) and outcome.kind is ErrorKind.ACCOUNT:
+                outcome = _account_rejected(attempt, outcome, tools, evidence)
+    except Unequipped as unequipped:
+        outcome, ended_at = unequipped.refusal, None
+        log.error("post %s: %s", attempt.post_id, outcome.message, exc_info=True)
+    bench.leases.allow(attempt.job_id, None)
+    settle(attempt, outcome, policy=bench.policy, ended_at=ended_at, evidence=evidence)
+
+
+def _disconnected(attempt: Attempt) -> Refused:
+    name = attempt.account.name
+    return Refused(
+        ErrorKind.ACCOUNT, f"The account {name} is disconnected: run `autoposter accounts reconnect {name}`."
+    )
+
+
+def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:
+    prepared = _make_ready(attempt, tools)
+    if not isinstance(prepared, dict):
+        return prepared
+    bench.leases.allow(attempt.job_id, CLAIM_TO_CALL + tools.publisher.publish_timeout + GRACE)
+    bench.clock.hold_until(attempt.due_at - INTENT_LEAD)
+    since_intent = Stopwatch()
+    try:
+        if not jobs.intend(attempt, prepared):
+            return Withdrawn("It was changed, switched off or paused in the meantime.")
+    except DATABASE_AWAY as error:
+        # Whether it is committed or not, nothing is sent: that much is known, and can be written later.
+        return Refused(ErrorKind.TRANSIENT, f"The database did not confirm the intent: {clean(error)}")
+    bench.clock.hold_until(attempt.due_at)
+    if since_intent.elapsed >= INTENT_LASTS:
+        return Refused(ErrorKind.TRANSIENT, "The worker was held up between its intent and the call; nothing was sent.")
+    return call(attempt, tools, prepared)
+
+
+#: From the claim to the call an attempt only waits, this long at most.
+CLAIM_TO_CALL = jobs.CLAIM_LEAD + INTENT_LASTS
+
+
+def _make_ready(attempt: Attempt, tools: Tools) -> dict[str, Any] | Outcome:
+    """Validate and prepare: in here nothing can be published.  Returns what is prepared, or why it is not."""
+    try:
+        problems = [
+            clean(problem, tools.secrets) for problem in islice(tools.publisher.validate(tools.post), MOST_PROBLEMS)
+        ]
+        if problems:
+            return Refused(ErrorKind.CONTENT, " ".join(problems))
+        if there := _already_there(attempt, tools):
+            return there
+        return _prepare(attempt, tools)
+    except DATABASE_AWAY:
+        raise
+    except BaseException as error:
+        if not isinstance(error, PublishError):
+            log_trace(error, tools.secrets, "post %s: its publisher failed before the call", attempt.post_id)
+        return before_the_call(error, tools.secrets)
+
+
+def _already_there(attempt: Attempt, tools: Tools) -> Confirmed | None:
+    """Ask once more for an earlier attempt that was looked for and not found."""
+    if attempt.found_absent is None or tools.earlier_post is None or not can_find(type(tools.publisher)):
+        return None
+    return find(attempt, tools, tools.earlier_post, attempt.found_absent["prepared"] or {})
+
+
+def can_find(kind: type[Publisher]) -> bool:
+    """Whether a publisher may be asked for a lost attempt; a BLIND one never is."""
+    return kind.delivery is not Delivery.BLIND and overrides(kind, "find")
+
+
+def find(attempt: Attempt, tools: Tools, post: Post, prepared: dict[str, Any]) -> Confirmed | None:
+    """Ask the platform for an attempt whose answer was lost.  An id that another post of the account has is no find."""
+    found = tools.publisher.find(post, prepared)
+    if found is None:
+        return None
+    receipt = confirmed(found, tools.secrets)
+    return None if jobs.belongs_to_another(attempt.post_id, attempt.account.id, receipt.platform_post_id) else receipt
+
+
+def _prepare(attempt: Attempt, tools: Tools) -> dict[str, Any] | Withdrawn:
+    if not overrides(type(tools.publisher), "prepare"):
+        return {}
+    try:
+        prepared = tools.publisher.prepare(tools.post, attempt.prepared)
+    except NotReady as not_ready:
+        progress = as_prepared(not_ready.prepared)
+        preparations.keep(attempt.post_id, attempt.idempotency_key, progress)
+        return Withdrawn(
+            "The platform still prepares its media.", retry_in=max(not_ready.retry_after, timedelta(seconds=1))
+        )
+    progress = as_prepared(prepared)
+    if progress != attempt.prepared:
+        preparations.keep(attempt.post_id, attempt.idempotency_key, progress)
+    return progress
+
+
+def as_prepared(value: object) -> dict[str, Any]:
+    """What `prepare` returned, if a row can hold it.  Raises TypeError for anything else."""
+    if not isinstance(value, dict):
+        raise TypeError(f"prepare() must return a dict, and returned {type(value).__name__}")
+    text = json.dumps(value, allow_nan=False)
+    if len(text) > LARGEST_PREPARED or "\\u0000" in text:
+        raise TypeError(f"prepare() returned {len(text)} characters of JSON; {LARGEST_PREPARED} without NUL are kept")
+    kept: dict[str, Any] = json.loads(text)
+    return kept
+
+
+def call(attempt: Attempt, tools: Tools, prepared: dict[str, Any]) -> Outcome:
+    """The one irreversible call."""
+    said: Confirmed | Refused | Unknown | None = None
+    what = ""
+    try:
+        with tools.wire.publishing(tools.publisher.publish_timeout):
+            said = confirmed(tools.publisher.publish(tools.post, prepared), tools.secrets)
+    except PublishError as error:
+        said = declared(error, tools.secrets)
+        log.debug("post %s: its publisher said %s", attempt.post_id, said)
+    except BaseException as error:
+        what = trouble(error, tools.secrets)
+        log_trace(error, tools.secrets, "post %s: its publisher failed in the call", attempt.post_id)
+    return lifecycle.judge(said, tools.wire.record, trouble=what)
+
+
+def _account_rejected(attempt: Attempt, refusal: Refused, tools: Tools, evidence: dict[str, Any]) -> Refused:
+    """What follows a rejected account: other credentials by now, or a disconnected account, or only a refused post."""
+    evidence["account_rejected"] = True
+    version = attempt.account.credentials_version
+    if not attempt.was_rejected and account_states.credentials_version(attempt.account.id) != version:
+        return Refused(ErrorKind.TRANSIENT, f"{refusal.message} It was reconnected meanwhile.")
+    if _still_works(tools):
+        return refusal
+    if until_written(
+        lambda: account_states.disconnect(attempt.account.id, credentials_version=version, reason=refusal.message)
+    ):
+        log.error("%s (%s) is disconnected: %s", attempt.account.platform, attempt.account.name, refusal.message)
+    return refusal
+
+
+def _still_works(tools: Tools) -> bool:
+    """Whether the account's own `check` says that its credentials work; a publisher without one is believed."""
+    if not overrides(type(tools.publisher), "check"):
+        return False
+    try:
+        return bool(tools.publisher.check().ok)
+    except AccountRejected:
+        return False
+    except BaseException as error:
+        log_trace(error, tools.secrets, "the check of %s failed", tools.publisher.account.name)
+        return True  # it says nothing about the credentials: only this post fails

@@ -1,0 +1,205 @@
+"""What a dead worker left, and what nobody knows: leases are taken over, unknown outcomes are looked at until known.
+
+Without an intent nothing was sent, and the post is due anew.  With one, the attempt is reconciled by what its platform
+offers: found (FINDABLE), sent again with its key (KEYED), or handed to a person (BLIND).  Always from the attempt's own
+snapshot and key, never from the live rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from autoposter import lifecycle
+from autoposter.clock import Stopwatch
+from autoposter.database import DATABASE_AWAY
+from autoposter.lifecycle import (
+    Case,
+    Confirmed,
+    ErrorKind,
+    JobStatus,
+    Refused,
+    RetryPolicy,
+    Settlement,
+    Step,
+)
+from autoposter.outcomes import clean, log_trace, trouble
+from autoposter.publishers import ContentRejected, Publisher, PublishError
+from autoposter.publishing import GRACE, call, can_find, find
+from autoposter.settling import settle, until_written
+from autoposter.store import jobs
+from autoposter.store.jobs import Ending, Look
+from autoposter.workbench import Tools, Unequipped, Workbench, equip, publisher_class
+
+log = logging.getLogger(__name__)
+
+#: A platform whose publisher is not there is looked for this often.
+WITHOUT_PUBLISHER = timedelta(minutes=5)
+
+
+def take_over_expired(policy: RetryPolicy) -> int:
+    """Take over the jobs whose workers gave no sign of life; returns how many were won."""
+    won = 0
+    for lost in jobs.expired():
+        if lost.intended:
+            error = f"The worker {lost.worker} was lost after its intent; it may have been published."
+            taken = jobs.take_over_sent(lost, error)
+        else:
+            error = f"The worker {lost.worker} was lost before it sent anything."
+            settlement = lifecycle.settle(Refused(ErrorKind.WORKER_LOST, error), failures=lost.failures, policy=policy)
+            taken = jobs.take_over_unsent(lost, settlement, error)
+        if taken:
+            won += 1
+            log.warning("post %s: %s", lost.post_id, error)
+    return won
+
+
+def look(job_id: int, bench: Workbench) -> None:
+    """Look at an unknown outcome once, if nobody else does.  Trouble of our own is left to the next look."""
+    try:
+        claimed = jobs.claim_look(job_id, worker=bench.worker)
+        if claimed is None:
+            return
+        with bench.leases.hold(job_id, GRACE):
+            _look(claimed, bench)
+    except DATABASE_AWAY as error:
+        log.warning("job %s waits for the database: %s", job_id, error)
+
+
+def _look(claimed: Look, bench: Workbench) -> None:
+    attempt = claimed.attempt
+    evidence: dict[str, Any] = {}
+    try:
+        kind = publisher_class(attempt, bench)
+        case = _case(claimed, kind, bench)
+        bench.leases.allow(attempt.job_id, kind.publish_timeout * 2 + GRACE)
+        with equip(kind, attempt, bench) as tools:
+            finding = _take_step(claimed, case, tools, bench)
+            evidence |= {f"look_{claimed.looks % 20}": tools.wire.evidence}
+        bench.leases.allow(attempt.job_id, None)
+    except Unequipped as unequipped:
+        finding = _without_publisher(claimed, unequipped.refusal.message, bench)
+    _settle_look(claimed, finding, evidence, bench)
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Nothing final was learnt."""
+
+    at: datetime
+    why: str
+    call_ended_at: datetime | None = None
+    """When the request that this look sent again was over."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Nobody can tell; a person decides."""
+
+
+Finding = Confirmed | Refused | LookAgain | GiveUp
+
+
+def _take_step(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
+    match lifecycle.next_step(case):
+        case Step.FIND:
+            return _find(claimed, case, tools, bench)
+        case Step.SEND_AGAIN:
+            return _send_again(claimed, case, tools, bench)
+        case Step.GIVE_UP:
+            return GiveUp()
+        case Step.WAIT:
+            return LookAgain(lifecycle.look_again_at(case), "its call may still run")
+
+
+def _find(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
+    attempt = claimed.attempt
+    asked_at = bench.clock.now()
+    try:
+        found = find(attempt, tools, tools.post, attempt.prepared)
+    except ContentRejected as error:
+        return Refused(ErrorKind.CONTENT, clean(error.message, tools.secrets))
+    except DATABASE_AWAY:
+        raise
+    except BaseException as error:
+        if not isinstance(error, PublishError):
+            log_trace(error, tools.secrets, "post %s: find failed", attempt.post_id)
+        return LookAgain(lifecycle.look_again_at(case), trouble(error, tools.secrets))
+    if found:
+        return found
+    if lifecycle.absence_counts(case, asked_at):
+        return Refused(ErrorKind.TRANSIENT, "It was looked for on the platform, and is not there.")
+    return LookAgain(lifecycle.look_again_at(case), "it is not there yet")
+
+
+def _send_again(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
+    """The same request with the same key: the platform publishes it now, or names what it published before."""
+    since_allowed = Stopwatch()
+    if not jobs.send_again(claimed):
+        return LookAgain(lifecycle.look_again_at(case), "its account or the post is switched off or paused")
+    if since_allowed.elapsed >= lifecycle.INTENT_LASTS:
+        return LookAgain(lifecycle.look_again_at(case), "the worker was held up")
+    outcome = call(claimed.attempt, tools, claimed.attempt.prepared)
+    if isinstance(outcome, Confirmed):
+        return outcome
+    # A refusal of the second request says nothing about the first.
+    return LookAgain(lifecycle.look_again_at(case), outcome.message, call_ended_at=bench.clock.now())
+
+
+def _case(claimed: Look, kind: type[Publisher], bench: Workbench) -> Case:
+    return Case(
+        delivery=kind.delivery,
+        can_find=can_find(kind),
+        intent_at=claimed.intent_at,
+        called_at=claimed.called_at,
+        ended_at=claimed.ended_at,
+        publish_timeout=kind.publish_timeout,
+        find_after=kind.find_after,
+        key_lasts=kind.key_lasts,
+        looks=claimed.looks,
+        now=bench.clock.now(),
+    )
+
+
+def _without_publisher(claimed: Look, why: str, bench: Workbench) -> Finding:
+    now = bench.clock.now()
+    if now >= claimed.intent_at + lifecycle.RECONCILE_FOR:
+        return GiveUp()
+    return LookAgain(now + WITHOUT_PUBLISHER, why)
+
+
+def _settle_look(claimed: Look, finding: Finding, evidence: dict[str, Any], bench: Workbench) -> None:
+    attempt = claimed.attempt
+    match finding:
+        case Confirmed():
+            settle(
+                attempt,
+                finding,
+                policy=bench.policy,
+                ended_at=bench.clock.now(),
+                evidence=evidence,
+                looks=claimed.looks,
+            )
+        case Refused():
+            settle(attempt, finding, policy=bench.policy, ended_at=None, evidence=evidence, looks=claimed.looks)
+        case LookAgain(at, why, call_ended_at):
+            log.info("post %s: looked for it (%s); looking again at %s", attempt.post_id, why, at)
+            ending = _ending(claimed, evidence | {"last_look": why}, call_ended_at)
+            until_written(lambda: jobs.settle_look(ending, look_at=at))
+        case GiveUp():
+            ending = _ending(claimed, evidence)
+            if until_written(lambda: jobs.give_up_looking(ending)):
+                log.error("post %s is Unconfirmed: nobody can tell whether it was published", attempt.post_id)
+
+
+def _ending(claimed: Look, evidence: dict[str, Any], ended_at: datetime | None = None) -> Ending:
+    return Ending(
+        job_id=claimed.attempt.job_id,
+        worker=claimed.attempt.worker,
+        settlement=Settlement(JobStatus.UNKNOWN, None),
+        looks=claimed.looks,
+        ended_at=ended_at,
+        evidence=evidence,
+    )

@@ -1,0 +1,91 @@
+"""The scan: finds what is due or about to be, and dispatches it.
+
+Cheap, and safe to run anywhere, any number at once.  periodiq runs it each minute, each worker's heartbeat each
+second, so that a lost message or a dead scheduler costs seconds, not minutes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from autoposter.clock import Clock
+from autoposter.lifecycle import Status
+from autoposter.store import dispatch
+from autoposter.store.dispatch import Dispatched
+
+log = logging.getLogger(__name__)
+
+#: Messages reach a worker this long before the due time; the gate then holds the attempt to the millisecond.
+ETA_LEAD = timedelta(milliseconds=400)
+
+#: Puts "publish post N" on the broker, to be delivered after a delay.
+Send = Callable[[int, timedelta], None]
+
+
+#: Overdue posts are dispatched only while fewer hints than this wait on the broker: what falls due now never stands
+#: behind a long backlog.
+BACKLOG_ON_BROKER = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a scan found."""
+
+    posts: int
+    more: bool
+    """Whether there may be more to dispatch at once."""
+
+
+def dispatch_due_posts(send: Send, clock: Clock, *, max_lateness: timedelta | None, waiting: int) -> Found:
+    """Dispatch the posts that fall due within seconds, then overdue ones.
+
+    `waiting`: how many messages stand on the broker.  The marks are committed before anything is sent: killed in
+    between, the posts are overdue by two seconds and dispatched again.  Raises what `send` raises, after the marks of
+    what was not sent are taken back.
+    """
+    on_time = dispatch.mark_on_time(max_lateness=max_lateness)
+    _send_all(on_time, send, clock)
+    room = max(0, BACKLOG_ON_BROKER - waiting - len(on_time))
+    overdue = dispatch.mark_overdue(max_lateness=max_lateness, limit=room) if room else []
+    _send_all(overdue, send, clock)
+    return Found(len(on_time) + len(overdue), more=len(on_time) == dispatch.BATCH or len(overdue) == room)
+
+
+def _send_all(due: Sequence[Dispatched], send: Send, clock: Clock) -> None:
+    if due:
+        log.info("%s posts are due or about to be: %s", len(due), _some(due))
+    sent = 0
+    try:
+        for post in due:
+            send(post.post_id, max(timedelta(0), post.due_at - clock.now() - ETA_LEAD))
+            sent += 1
+    finally:
+        if sent < len(due):
+            dispatch.take_back([post.post_id for post in due[sent:]])
+
+
+def dispatch_looks(look: Callable[[int], None]) -> int:
+    """Dispatch the unknown outcomes that are to be looked at now; returns how many."""
+    jobs = dispatch.mark_looks()
+    for job_id in jobs:
+        look(job_id)
+    return len(jobs)
+
+
+def end_missed_posts(max_lateness: timedelta | None) -> int:
+    """End the posts that came too late; returns how many.  With `max_lateness` None none ever does."""
+    if max_lateness is None:
+        return 0
+    ended = dispatch.end_missed(max_lateness)
+    for post_id, status in ended:
+        what = "is Missed: it was never sent" if status == Status.MISSED else "is Failed: no time is left to try again"
+        log.error("post %s %s within AUTOPOSTER_MAX_LATENESS (%s)", post_id, what, max_lateness)
+    return len(ended)
+
+
+def _some(due: Sequence[Dispatched]) -> str:
+    shown = ", ".join(str(post.post_id) for post in due[:20])
+    return shown + (", ..." if len(due) > 20 else "")

@@ -1,0 +1,130 @@
+"""Writing down how an attempt ended, however long the database is away, and saying so in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from autoposter import lifecycle
+from autoposter.lifecycle import Confirmed, Outcome, Refused, RetryPolicy, Settlement, Status, Unknown, Withdrawn
+from autoposter.store import account_states, jobs
+from autoposter.store.jobs import Attempt, Ending
+
+log = logging.getLogger(__name__)
+
+#: How often a settlement is tried again while the database is away.
+TRY_AGAIN = timedelta(seconds=1)
+
+
+def settle(
+    attempt: Attempt,
+    outcome: Outcome,
+    *,
+    policy: RetryPolicy,
+    ended_at: datetime | None,
+    evidence: dict[str, Any],
+    looks: int = 0,
+) -> None:
+    """Write an outcome of an attempt (`looks` 0), or of a look at it, and log it.
+
+    Returns when it is written, or when the job turns out to be another's.  A receipt is always written.
+    `ended_at`: when the call was over; None: there was none, or nobody saw it end.
+    """
+    settlement = lifecycle.settle(outcome, failures=attempt.failures, policy=policy)
+    ending = Ending(
+        job_id=attempt.job_id,
+        worker=attempt.worker,
+        settlement=settlement,
+        looks=looks,
+        ended_at=ended_at,
+        error_kind=_kind(outcome),
+        error=None if isinstance(outcome, Confirmed) else outcome.message,
+        evidence=evidence,
+    )
+    if settlement.pause_account_for and isinstance(outcome, Refused):
+        pause = settlement.pause_account_for
+        until_written(lambda: account_states.pause(attempt.account.id, pause, outcome.message))
+        log.warning("%s pauses for %s: %s", _account(attempt), pause, outcome.message)
+    match outcome:
+        case Confirmed():
+            _settle_receipt(attempt, outcome, ended_at or attempt.due_at, evidence)
+        case Unknown():
+            if until_written(lambda: jobs.settle_unknown(ending)):
+                log.error("post %s on %s: it may have been published: %s", *_which(attempt), outcome.message)
+            else:
+                _lost(attempt, outcome)
+        case Refused() | Withdrawn():
+            if until_written(lambda: jobs.settle_refusal(ending)):
+                _log_refusal(attempt, outcome, settlement, policy)
+            else:
+                _lost(attempt, outcome)
+
+
+def until_written(write: Callable[[], bool]) -> bool:
+    """Repeat a move until the database has taken it; returns its verdict.
+
+    Whatever the database says is trouble of our own, and never the end of a post.
+    """
+    told = False
+    while True:
+        try:
+            return write()
+        except Exception as error:
+            if not told:
+                log.error("an outcome waits for the database: %s", error, exc_info=True)
+                told = True
+            time.sleep(TRY_AGAIN.total_seconds())
+
+
+def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, evidence: dict[str, Any]) -> None:
+    if until_written(lambda: jobs.settle_receipt(attempt.job_id, receipt, posted_at=posted_at, evidence=evidence)):
+        late = (posted_at - attempt.due_at) / timedelta(milliseconds=1)
+        log.info("post %s is Posted on %s as %s, %.0f ms late", *_which(attempt), receipt.platform_post_id, late)
+    elif until_written(lambda: jobs.keep_late_receipt(attempt.job_id, receipt)):
+        log.error(
+            "post %s on %s: a receipt (%s) came after its attempt was taken for not sent; it may be out twice",
+            *_which(attempt),
+            receipt.platform_post_id,
+        )
+
+
+def _log_refusal(attempt: Attempt, outcome: Refused | Withdrawn, settlement: Settlement, policy: RetryPolicy) -> None:
+    if isinstance(outcome, Withdrawn):
+        log.info("post %s on %s was not sent: %s", *_which(attempt), outcome.message)
+    elif settlement.post is Status.FAILED:
+        log.error("post %s on %s is Failed (%s): %s", *_which(attempt), outcome.kind, outcome.message)
+    else:
+        wait = settlement.retry_in or timedelta(0)
+        log.warning(
+            "post %s on %s was refused (%s) and is tried again in %.0f s (failure %s of %s): %s",
+            *_which(attempt),
+            outcome.kind,
+            wait.total_seconds(),
+            attempt.failures + 1,
+            policy.max_attempts,
+            outcome.message,
+        )
+
+
+def _lost(attempt: Attempt, outcome: Refused | Unknown | Withdrawn) -> None:
+    log.warning("post %s on %s: another worker has taken this attempt over (%s)", *_which(attempt), outcome.message)
+
+
+def _which(attempt: Attempt) -> tuple[int, str]:
+    return attempt.post_id, _account(attempt)
+
+
+def _account(attempt: Attempt) -> str:
+    return f"{attempt.account.platform} ({attempt.account.name})"
+
+
+def _kind(outcome: Outcome) -> lifecycle.ErrorKind | None:
+    match outcome:
+        case Refused():
+            return outcome.kind
+        case Unknown():
+            return lifecycle.ErrorKind.UNKNOWN
+    return None

@@ -1,0 +1,160 @@
+"""What the scan finds and marks: posts that are about to be due, unknown outcomes to look at, posts that came too late.
+
+Any number of scans may run at once: `for update skip locked` gives each row to one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from autoposter.database import execute, rows, single_statement
+from autoposter.store import DUE, NOT_TOO_LATE
+
+#: Posts are dispatched at most this long before they are due.  Short, because messages that a broker holds for later
+#: are lost with it: after a kill, p99 lateness was 42 s with a horizon of 65 s, 2.8 s with 5 s.
+HORIZON = timedelta(seconds=5)
+
+#: A dispatched post that is overdue by this much is dispatched again ...
+OVERDUE = timedelta(seconds=2)
+
+#: ... waiting as long as it already waited, this at most: a backlog does not multiply on the broker.
+LONGEST_WAIT = timedelta(minutes=5)
+
+#: Posts of one scan, of those due now and of those that came too late, each.
+BATCH = 1000
+
+#: Looks of one scan.
+LOOKS = 200
+
+#: A look that was dispatched is not dispatched again for so long.
+LOOK_PAUSE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """A post that was marked, to be put on the broker."""
+
+    post_id: int
+    due_at: datetime
+
+
+def mark_on_time(*, max_lateness: timedelta | None, limit: int = BATCH) -> list[Dispatched]:
+    """Mark posts that are about to be due, or have just become so, as dispatched; the oldest first.
+
+    Two scans: the second skips the rows that the first has locked, and finds them marked afterwards.
+    """
+    return _mark(
+        "p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s"
+        " and p.dispatched_for is distinct from p.due_at",
+        max_lateness=max_lateness,
+        limit=limit,
+    )
+
+
+def mark_overdue(*, max_lateness: timedelta | None, limit: int) -> list[Dispatched]:
+    """Mark posts that are overdue as dispatched, again if need be; the oldest first.  Two scans: as above."""
+    return _mark(
+        """p.due_at <= now() - %(overdue)s
+           and (p.dispatched_for is distinct from p.due_at
+                or p.dispatched_at < now() - greatest(
+                       %(overdue)s, least(p.dispatched_at - p.due_at, %(longest_wait)s)))""",
+        max_lateness=max_lateness,
+        limit=limit,
+    )
+
+
+def _mark(when: str, *, max_lateness: timedelta | None, limit: int) -> list[Dispatched]:
+    with single_statement():
+        found = rows(
+            f"""
+            with due as (
+                select p.id
+                  from post_instance p
+                  join channel_account a on a.id = p.channel_account_id
+                 where {DUE} and {NOT_TOO_LATE} and {when}
+                   and a.status <> 'disabled'
+                   and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')
+                 order by p.due_at
+                 limit %(limit)s
+                   for update of p skip locked
+            )
+            update post_instance p set dispatched_for = p.due_at, dispatched_at = now()
+              from due where p.id = due.id
+            returning p.id as post_id, p.due_at""",
+            {
+                "max_lateness": max_lateness,
+                "horizon": HORIZON,
+                "overdue": OVERDUE,
+                "longest_wait": LONGEST_WAIT,
+                "limit": limit,
+            },
+        )
+    return sorted((Dispatched(**each) for each in found), key=lambda each: each.due_at)
+
+
+def take_back(post_ids: Collection[int]) -> None:
+    """Forget that these posts were dispatched: their messages did not reach the broker."""
+    with single_statement():
+        execute(
+            "update post_instance set dispatched_for = null where id = any(%(ids)s) and status = 'Scheduled'",
+            {"ids": list(post_ids)},
+        )
+
+
+def mark_looks(limit: int = LOOKS) -> list[int]:
+    """The jobs with an unknown outcome whose time to look has come; each is not found again for some seconds."""
+    with single_statement():
+        return [
+            int(found["id"])
+            for found in rows(
+                """
+                with due as (
+                    select id from publish_job
+                     where status = 'unknown' and look_at <= now() and (lease_until is null or lease_until < now())
+                     order by look_at limit %(limit)s
+                       for update skip locked
+                )
+                update publish_job j set look_at = now() + %(pause)s from due where j.id = due.id
+                returning j.id""",
+                {"limit": limit, "pause": LOOK_PAUSE},
+            )
+        ]
+
+
+def end_missed(max_lateness: timedelta, limit: int = BATCH) -> list[tuple[int, str]]:
+    """End posts that are later than `max_lateness`: `Missed`, or `Failed` if an attempt ever promised a call.
+
+    Planned slots, switched-off posts and those of disabled accounts are left alone, and what is being attempted.
+    Returns the posts and what each became.
+    """
+    with single_statement():
+        return [
+            (int(found["id"]), str(found["status"]))
+            for found in rows(
+                f"""
+                with late as (
+                    select p.id
+                      from post_instance p
+                      join channel_account a on a.id = p.channel_account_id
+                     where {DUE}
+                       and p.due_at <= now()
+                       and p.scheduled_for <= now() - %(max_lateness)s
+                       and a.status <> 'disabled'
+                       and not exists (select from publish_job j where j.post_instance_id = p.id
+                                          and j.status in ('running', 'unknown', 'completed'))
+                     order by p.due_at limit %(limit)s
+                       for update of p skip locked
+                )
+                update post_instance p
+                   set status = case when exists (select from publish_job j
+                                                   where j.post_instance_id = p.id and j.intent_at is not null)
+                                     then 'Failed' else 'Missed' end,
+                       last_error = coalesce(p.last_error, 'It was not published within AUTOPOSTER_MAX_LATENESS.'),
+                       retry_at = null
+                  from late where p.id = late.id and p.status = 'Scheduled'
+                returning p.id, p.status""",
+                {"max_lateness": max_lateness, "limit": limit},
+            )
+        ]
