@@ -15,6 +15,7 @@ from typing import Self
 
 from autoposter.local.home import Home, Urls, secret_key_of, temporary_folder, urls_of
 from autoposter.local.postgres import Postgres
+from autoposter.local.processes import stop_marked
 from autoposter.local.valkey import Valkey
 
 __all__ = ["LocalServers", "Urls", "secret_key_of", "temporary_folder", "urls_of"]
@@ -56,6 +57,7 @@ class LocalServers:
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             opened.enter_context(self.home.held())
+            stop_marked(self.home.path, timeout_seconds=STOP_TIMEOUT_SECONDS)
             self._start(opened)
             self._open = opened.pop_all()
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -144,5 +143,7 @@ def temporary_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder)
+        elsewhere = folder / NAME / "postgres"  # where the folder for temporary files is itself in a private one
+        if elsewhere.is_symlink():
+            shutil.rmtree(elsewhere.resolve().parent, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -120,11 +120,6 @@ class Postgres:
         if self._sockets != self.data:
             shutil.rmtree(self._sockets, ignore_errors=True)
 
-    def remove_data(self) -> None:
-        """Delete the data where it lies outside of the folder itself."""
-        if self.data.is_relative_to(PUBLIC_PLACE):
-            shutil.rmtree(self.data, ignore_errors=True)
-
 
 def last_line(log: Path) -> str:
     """The last line that a server wrote."""

@@ -11,8 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
+
+#: In the environment of what `autoposter up` starts in a folder: that folder.  It tells what a killed `up` has left.
+MARK = "_AUTOPOSTER_UP"
 
 #: `prctl(PR_SET_PDEATHSIG)` of linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
@@ -116,14 +120,32 @@ def stop_leftover(pid: int, *, folder: Path, stop_signal: int, timeout_seconds: 
         if Path(process.cwd()) != folder.resolve():
             return False  # the number was given to another process
         process.send_signal(stop_signal)
-        try:
-            process.wait(timeout_seconds)
-        except psutil.TimeoutExpired:
+        _, alive = psutil.wait_procs([process], timeout_seconds)
+        for process in alive:
             process.kill()
             process.wait(timeout_seconds)
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
     return True
+
+
+def stop_marked(home: Path, *, timeout_seconds: float) -> int:
+    """Stop the processes whose environment carries `MARK` for this folder; how many there were."""
+    if find_spec("psutil") is None:  # no local servers are installed: what is left works on, and harms nothing
+        return 0
+    import psutil
+
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(MARK) == os.fspath(home):
+                process.terminate()
+                left.append(process)
+    _, alive = psutil.wait_procs(left, timeout_seconds)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return len(left)
 
 
 def wait_for(is_ready: Callable[[], bool], *, child: Child, timeout_seconds: float) -> bool:
