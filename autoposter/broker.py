@@ -35,7 +35,7 @@ class SteadyRedis(redis.Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command."""
         try:
-            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # redis declares none
+            return super().execute_command(*args, **options)
         except NoScriptError:
             raise
         except (redis.TimeoutError, redis.ResponseError) as error:
@@ -85,7 +85,6 @@ def build_broker(url: str, middleware: list[dramatiq.Middleware]) -> SteadyBroke
         url,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
         socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
-        socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
     )
     return SteadyBroker(client=client, namespace=NAMESPACE, middleware=middleware)

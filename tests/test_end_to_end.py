@@ -1,0 +1,119 @@
+"""The main job as its users run it: rows by plain SQL, and the two bare commands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import Factories
+from processes import Processes
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
+    """What the stub published so far."""
+
+    def read() -> list[dict[str, Any]]:
+        file = tmp_path / "journal.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    return read
+
+
+def statuses(fresh: Factories) -> dict[str, int]:
+    return dict(fresh.query("select status, count(*) from post_instance group by status"))  # type: ignore[arg-type]
+
+
+def test_due_posts_are_published_and_all_others_are_left_alone(
+    fresh: Factories, run_processes: Processes, wait_until: Any, journal: Any
+) -> None:
+    due = [fresh.post(-SECOND) for _ in range(20)]
+    slot = fresh.post(-SECOND, content_item_id=None)
+    switched_off = fresh.post(-SECOND, autopost_enabled=False)
+    later = fresh.post(timedelta(hours=1))
+    nobodys = fresh.post(-SECOND, channel_account_id=fresh.account(platform="myspace"))
+
+    run_processes.worker()
+    run_processes.scheduler()
+    wait_until(lambda: statuses(fresh) == {"Posted": 20, "Failed": 1, "Scheduled": 3}, 30, lambda: statuses(fresh))
+
+    assert sorted(line["post_id"] for line in journal()) == due
+    assert fresh.query("select status, count(*) from publish_job group by status order by 1") == [
+        ("completed", 20),
+        ("failed", 1),
+    ]
+    assert {fresh.row("post_instance", post)["status"] for post in (slot, switched_off, later)} == {"Scheduled"}
+    failed = fresh.row("post_instance", nobodys)
+    assert "myspace" in failed["last_error"] and "stub" in failed["last_error"]
+    posted = fresh.row("post_instance", due[0])
+    assert posted["posted_at"] >= posted["scheduled_for"] and posted["platform_post_id"] and posted["permalink"]
+
+
+def test_the_log_tells_start_up_due_posts_successes_and_failures(
+    fresh: Factories, run_processes: Processes, wait_until: Any
+) -> None:
+    posted = fresh.post(-SECOND)
+    failed = fresh.post(-SECOND, channel_account_id=fresh.account(platform="myspace"))
+
+    worker = run_processes.worker()
+    wait_until(lambda: statuses(fresh) == {"Posted": 1, "Failed": 1}, 30, lambda: statuses(fresh))
+
+    wait_until(lambda: f"post {failed} on myspace" in worker.output, 5)
+    assert "starts with 4 threads; platforms: stub" in worker.output
+    assert re.search(r"2 posts are due or about to be: \d+, \d+", worker.output)
+    assert re.search(rf"post {posted} is Posted on stub \(.*\) as stub-\S+, \d+ ms late", worker.output)
+    assert re.search(rf"post {failed} on myspace \(.*\) is Failed \(no_publisher\)", worker.output)
+    assert "Traceback" in worker.output
+
+
+def test_posts_go_out_at_their_moment_and_never_early(
+    fresh: Factories, run_processes: Processes, wait_until: Any, journal: Any
+) -> None:
+    run_processes.worker()
+    wait_until(lambda: fresh.query("select 1 from worker"), 20)
+    for tenth in range(20):
+        fresh.post(timedelta(seconds=4 + tenth / 10))
+
+    wait_until(lambda: len(journal()) == 20, 15, journal)
+
+    late = [
+        (datetime.fromisoformat(line["published_at"]) - datetime.fromisoformat(line["scheduled_for"])).total_seconds()
+        for line in journal()
+    ]
+    assert min(late) >= 0
+    assert max(late) < 1
+
+
+def test_what_the_owner_changes_by_plain_sql_half_a_second_before_takes_effect(
+    fresh: Factories, run_processes: Processes, wait_until: Any, journal: Any
+) -> None:
+    run_processes.worker()
+    wait_until(lambda: fresh.query("select 1 from worker"), 20)
+    cancelled, moved, switched_off, edited = (fresh.post(4 * SECOND) for _ in range(4))
+    fresh.query(
+        "update content_item set caption = 'Edited' from post_instance p where p.content_item_id = content_item.id"
+        " and p.id = %s",
+        (edited,),
+    )
+    due = fresh.row("post_instance", cancelled)["scheduled_for"]
+    wait_until(lambda: datetime.now(UTC) >= due - SECOND / 2, 10)
+
+    fresh.query("update post_instance set status = 'Cancelled' where id = %s", (cancelled,))
+    fresh.query("update post_instance set scheduled_for = scheduled_for + interval '2 s' where id = %s", (moved,))
+    fresh.query("update post_instance set autopost_enabled = false where id = %s", (switched_off,))
+    wait_until(lambda: len(journal()) == 2, 15, journal)
+
+    lines = {line["post_id"]: line for line in journal()}
+    assert lines[edited]["caption"] == "Edited"
+    assert (
+        lines[moved]["published_at"] >= fresh.row("post_instance", moved)["scheduled_for"].astimezone(UTC).isoformat()
+    )
+    assert fresh.row("post_instance", cancelled)["status"] == "Cancelled"
+    assert fresh.row("post_instance", switched_off)["status"] == "Scheduled"
