@@ -117,3 +117,81 @@ def test_what_the_owner_changes_by_plain_sql_half_a_second_before_takes_effect(
     )
     assert fresh.row("post_instance", cancelled)["status"] == "Cancelled"
     assert fresh.row("post_instance", switched_off)["status"] == "Scheduled"
+
+
+def lateness(journal: Callable[[], list[dict[str, Any]]], post_id: int) -> float:
+    """Seconds from the due time to the publishing of a post."""
+    line = next(line for line in journal() if line["post_id"] == post_id)
+    due, published = (datetime.fromisoformat(line[name]) for name in ("scheduled_for", "published_at"))
+    return (published - due).total_seconds()
+
+
+@pytest.mark.parametrize("scheduler", [True, False], ids=["periodiq runs", "periodiq is dead"])
+def test_a_row_inserted_four_seconds_ahead_is_on_time(
+    fresh: Factories, run_processes: Processes, wait_until: Any, journal: Any, scheduler: bool
+) -> None:
+    run_processes.worker()
+    if scheduler:
+        run_processes.scheduler()
+    wait_until(lambda: fresh.query("select 1 from worker"), 20)
+
+    post = fresh.post(4 * SECOND)
+    wait_until(journal, 10)
+
+    assert 0 <= lateness(journal, post) < 1
+
+
+def test_periodiq_alone_finds_what_is_due_each_minute(
+    fresh: Factories, run_processes: Processes, wait_until: Any, journal: Any
+) -> None:
+    folder = Path(__file__).parent
+    run_processes.start("dramatiq", "scanless", "--processes", "1", "--threads", "2", "--path", str(folder))
+    wait_until(lambda: fresh.query("select 1 from worker"), 20)
+    post = fresh.post(-SECOND)
+
+    scheduler = run_processes.scheduler()
+    wait_until(journal, 75, scheduler.output)
+
+    assert [line["post_id"] for line in journal()] == [post]
+
+
+def test_a_thousand_posts_due_at_once_go_out_once_each_from_two_workers_and_two_schedulers(
+    fresh: Factories, run_processes: Processes, wait_until: Any, journal: Any
+) -> None:
+    account, content = fresh.account(), fresh.content()
+    for _ in range(2):
+        run_processes.worker(threads=8)
+        run_processes.scheduler()
+    wait_until(lambda: len(fresh.query("select 1 from worker")) == 2, 30)
+
+    fresh.query(
+        "insert into post_instance (channel_account_id, content_item_id, scheduled_for)"
+        " select %s, %s, now() + interval '3 s' from generate_series(1, 1000)",
+        (account, content),
+    )
+    wait_until(lambda: statuses(fresh) == {"Posted": 1000}, 60, lambda: statuses(fresh))
+
+    assert len(journal()) == 1000
+    assert len({line["post_id"] for line in journal()}) == 1000
+    assert fresh.query("select count(*) from publish_job where status = 'completed'") == [(1000,)]
+    assert all(line["published_at"] >= line["scheduled_for"] for line in journal())
+
+
+def test_a_row_that_makes_no_sense_ends_alone(
+    fresh: Factories, run_processes: Processes, wait_until: Any, journal: Any
+) -> None:
+    huge = fresh.post(-SECOND, content_item_id=fresh.content(caption="x" * 1_000_000))
+    wrong_options = fresh.post(-SECOND, content_item_id=fresh.content(options={"stub": {"colour": "red"}}))
+    not_an_object = fresh.post(-SECOND, content_item_id=fresh.content(options={"stub": 7}))
+    wrong_settings = fresh.post(-SECOND, channel_account_id=fresh.account(settings={"page": 1}))
+    no_token = fresh.post(-SECOND, channel_account_id=fresh.account(credentials="nonsense"))
+    healthy = fresh.post(-SECOND)
+
+    run_processes.worker(AUTOPOSTER_MAX_ATTEMPTS="1")
+    wait_until(lambda: not fresh.query("select 1 from post_instance where status = 'Scheduled'"), 30)
+
+    said = {post: fresh.row("post_instance", post) for post in (wrong_options, not_an_object, wrong_settings, no_token)}
+    assert {row["status"] for row in said.values()} == {"Failed"}
+    assert "colour" in said[wrong_options]["last_error"] and "page" in said[wrong_settings]["last_error"]
+    assert all(row["last_error"] for row in said.values())
+    assert sorted(line["post_id"] for line in journal()) == [huge, healthy]
