@@ -69,6 +69,12 @@ def dispatch() -> scanning.Found:
     return scanning.dispatch_due_posts(_send, bench.clock, max_lateness=settings.max_lateness, waiting=broker.waiting())
 
 
+def do_chores() -> None:
+    """What is not urgent: end what came too late, mend what another program wrote differently."""
+    scanning.end_missed_posts(settings.max_lateness)
+    scanning.mend_stray_posts()
+
+
 def _send(post_id: int, delay: timedelta) -> None:
     milliseconds = delay // timedelta(milliseconds=1)
     publish.send_with_options(args=(post_id,), delay=milliseconds or None)
@@ -76,7 +82,8 @@ def _send(post_id: int, delay: timedelta) -> None:
 
 # Without Dramatiq's Retries and TimeLimit: the database decides what is tried again, and a time limit that raises
 # between any two bytecodes cannot stop a blocked call.
-broker = build_broker(settings.redis_url.get_secret_value(), [PeriodiqMiddleware(), WorkerDuties(bench, dispatch)])
+duties = WorkerDuties(bench, scan=dispatch, chores=do_chores)
+broker = build_broker(settings.redis_url.get_secret_value(), [PeriodiqMiddleware(), duties])
 dramatiq.set_broker(broker)
 actor = partial(dramatiq.actor, broker=broker)
 
@@ -95,6 +102,7 @@ def look(job_id: int) -> None:
 
 @actor(priority=20, periodic=cron("* * * * *"))
 def scan() -> None:
-    """Each minute: dispatch what is due, and end what came too late."""
+    """Each minute: dispatch what is due, and do the chores."""
     log.info("the minute scan found %s due posts", dispatch().posts)
-    scanning.end_missed_posts(settings.max_lateness)
+    duties.minute_scan_ran()
+    do_chores()

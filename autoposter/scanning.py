@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from autoposter.clock import Clock
 from autoposter.lifecycle import Status
-from autoposter.store import dispatch
+from autoposter.store import dispatch, ledger
 from autoposter.store.dispatch import Dispatched
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,14 @@ def end_missed_posts(max_lateness: timedelta | None) -> int:
         what = "is Missed: it was never sent" if status == Status.MISSED else "is Failed: no time is left to try again"
         log.error("post %s %s within AUTOPOSTER_MAX_LATENESS (%s)", post_id, what, max_lateness)
     return len(ended)
+
+
+def mend_stray_posts() -> int:
+    """Put posts that another program wrote differently back to what the ledger says; returns how many."""
+    mended = ledger.mend()
+    for post_id, was, status in mended:
+        log.warning("post %s was written as %s by another program, and is %s again", post_id, was, status)
+    return len(mended)
 
 
 def _some(due: Sequence[Dispatched]) -> str:

@@ -43,6 +43,12 @@ SIGN_OF_LIFE = timedelta(seconds=5)
 #: the living renew or settle first, and nothing expires in masses.
 UNBROKEN = jobs.LEASE
 
+#: What is not urgent (late posts, strays) is done this often by each worker, so that it needs no scheduler.
+CHORES = timedelta(minutes=1)
+
+#: Without periodiq's scan for so long, the scheduler counts as gone.
+MINUTE_SCAN_MISSED = timedelta(minutes=3)
+
 #: While overdue posts wait, the scan comes back so soon.
 SCAN_AGAIN = timedelta(milliseconds=100)
 
@@ -69,10 +75,12 @@ CLOCK_TOLERANCE = timedelta(seconds=2)
 class WorkerDuties(dramatiq.Middleware):
     """Starts and stops the threads with Dramatiq's worker."""
 
-    def __init__(self, bench: Workbench, scan: Callable[[], Found]) -> None:
+    def __init__(self, bench: Workbench, *, scan: Callable[[], Found], chores: Callable[[], None]) -> None:
         self._bench = bench
         self._scan = scan
-        self._scanned = threading.Event()
+        self._chores = chores
+        self._last_chores = time.monotonic()
+        self._minute_scan_seen = threading.Event()
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._unfit = threading.Event()
@@ -150,7 +158,7 @@ class WorkerDuties(dramatiq.Middleware):
     def _scan_once(self) -> timedelta:
         try:
             found = self._scan()
-            self._scanned.set()
+            self._do_chores()
         except DATABASE_AWAY as error:
             log.warning("the scan waits for the database: %s", error)
         except redis.RedisError as error:
@@ -161,6 +169,20 @@ class WorkerDuties(dramatiq.Middleware):
             return SCAN_AGAIN if found.more else BEAT
         return BEAT
 
+    def _do_chores(self) -> None:
+        if time.monotonic() - self._last_chores >= CHORES.total_seconds():
+            self._last_chores = time.monotonic()
+            self._chores()
+            if not workers.minute_scan_ran(MINUTE_SCAN_MISSED):
+                log.warning(
+                    "no minute scan for %s: is `periodiq autoposter.actors` running?  Posts go out all the same.",
+                    MINUTE_SCAN_MISSED,
+                )
+
+    def minute_scan_ran(self) -> None:
+        """Note that periodiq's scan ran in this process; the worker's row says so from its next sign of life on."""
+        self._minute_scan_seen.set()
+
     def _sign_of_life(self) -> None:
         offset = self._bench.clock.offset_from_wall
         if abs(offset) > CLOCK_TOLERANCE:
@@ -168,8 +190,8 @@ class WorkerDuties(dramatiq.Middleware):
         row = workers.WorkerRow(
             self._row.id, self._row.host, self._row.pid, self._row.version, self._bench.host.platforms(), offset
         )
-        workers.seen(row, scanned=self._scanned.is_set())
-        self._scanned.clear()
+        workers.seen(row, scanned=self._minute_scan_seen.is_set())
+        self._minute_scan_seen.clear()
 
     def _watch(self, worker: dramatiq.Worker) -> None:
         while not self._stopped.wait(BEAT.total_seconds()):

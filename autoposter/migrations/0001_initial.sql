@@ -84,6 +84,8 @@ create table post_instance (
 -- The scan reads only this, so that its cost does not grow with the table.
 create index post_instance_due on post_instance (due_at)
     where status = 'Scheduled' and autopost_enabled and content_item_id is not null;
+-- Rows that may contradict the ledger, or are worth a person's look, by the time of their last write.
+create index post_instance_unsettled on post_instance (updated_at) where status not in ('Posted', 'Scheduled');
 create index post_instance_prepare on post_instance (prepare_at) where status = 'Scheduled' and prepare_at is not null;
 -- Serves the foreign key, and the question whether another post of the account already has a found id.
 create index post_instance_channel_account on post_instance (channel_account_id, platform_post_id);

@@ -27,7 +27,7 @@ class WorkerRow:
 
 
 def seen(worker: WorkerRow, *, scanned: bool) -> None:
-    """Note that a worker lives, and whether its scan ran since the last note."""
+    """Note that a worker lives, and whether periodiq's scan ran in it since the last note."""
     with single_statement():
         execute(
             """
@@ -47,6 +47,17 @@ def seen(worker: WorkerRow, *, scanned: bool) -> None:
                 "scanned": scanned,
             },
         )
+
+
+def minute_scan_ran(within: timedelta) -> bool:
+    """Whether periodiq's scan ran within this time, or no worker has been there for so long."""
+    with single_statement():
+        found = execute(
+            "select coalesce(max(scanned_at) > now() - %(within)s, false) or min(started_at) > now() - %(within)s"
+            " from worker where seen_at > now() - %(within)s or scanned_at is not null",
+            {"within": within},
+        ).fetchone()
+    return bool(found[0]) or found[0] is None
 
 
 def gone(worker_id: str) -> None:

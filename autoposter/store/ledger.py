@@ -1,0 +1,48 @@
+"""The ledger of jobs is the truth about what was sent: posts that another program wrote differently follow it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from autoposter.database import rows, single_statement
+
+#: Rows that were written within so long are compared with the ledger.
+LOOK_BACK = timedelta(days=1)
+
+
+def mend(limit: int = 1000) -> list[tuple[int, str, str]]:
+    """Put posts back to what their jobs say; returns each with what was found and what it became.
+
+    Found by the time of their last write, so that the cost does not grow with the table: posts that are not `Posted`
+    although a job completed, and `Publishing` ones that no open job stands behind (nothing of them is under way, so
+    they are due anew).  `Scheduled` ones are left to the claim.  A settle that runs meanwhile moves job and post in
+    one statement: this sees both before, or both after.
+    """
+    with single_statement():
+        return [
+            (int(found["id"]), str(found["was"]), str(found["status"]))
+            for found in rows(
+                """
+                with stray as (
+                    select p.id, p.status as was, j.id as job_id
+                      from post_instance p
+                      left join publish_job j on j.post_instance_id = p.id
+                                             and j.status in ('running', 'unknown', 'completed')
+                     where p.status not in ('Posted', 'Scheduled') and p.updated_at > now() - %(look_back)s
+                       and (j.status = 'completed' or p.status = 'Publishing' and j.id is null)
+                     order by p.updated_at limit %(limit)s
+                       for update of p skip locked
+                )
+                update post_instance p
+                   set status = case when j.id is null then 'Scheduled' else 'Posted' end,
+                       posted_at = case when j.id is null then p.posted_at else coalesce(j.ended_at, j.finished_at) end,
+                       platform_post_id = coalesce(j.platform_post_id, p.platform_post_id),
+                       permalink = coalesce(j.permalink, p.permalink),
+                       last_error = case when j.id is null then p.last_error end,
+                       dispatched_for = null
+                  from stray left join publish_job j on j.id = stray.job_id
+                 where p.id = stray.id and p.status = stray.was
+                returning p.id, stray.was, p.status""",
+                {"look_back": LOOK_BACK, "limit": limit},
+            )
+        ]
