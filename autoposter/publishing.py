@@ -1,4 +1,4 @@
-"""One attempt to publish one post, in the order of the design: claim, validate, prepare, hold, intent, hold, call, settle.
+"""One attempt to publish one post: claim, validate, prepare, hold, intent, hold, call, settle.
 
 Killed before the intent: nothing was sent, the lease runs out, and the post is due anew.  Killed after it: the attempt
 is reconciled, never blindly sent again.
