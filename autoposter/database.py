@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import psycopg2
 import psycopg2.extensions
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 
-from autoposter.errors import OutOfReach
+from autoposter.errors import OutOfReach, WrongUsage
 
 #: Connections of one process, however many threads it has: they are held for a transaction, never across a call.
 POOL_SIZE = 8
@@ -69,6 +70,10 @@ class Database(PooledPostgresqlDatabase):
         Its transaction, begun or about to begin, is only extended: `transaction` is a savepoint of it.  In autocommit
         mode with no transaction begun there is none to extend, and `transaction` is one of its own.
         """
+        if not isinstance(connection, psycopg2.extensions.connection):
+            raise WrongUsage(f"The connection is one of psycopg2, not a {type(connection).__name__}.")
+        if connection.closed:
+            raise WrongUsage("The connection that was handed over is closed.")
         state = self._state
         mine = (state.closed, state.conn, state.ctx, state.transactions, state.commit_callbacks)
         in_their_transaction = not connection.autocommit or (
@@ -90,6 +95,21 @@ def connect_to(url: str) -> None:
     """Choose the database.  Opens nothing yet; the pool opens what it needs."""
     database.close_idle()  # they lead to the database that was chosen before
     database.init("autoposter", dsn=url)  # the name only tells Peewee that it may open; the URL says where
+
+
+def connect_once(url: str) -> bool:
+    """Choose the database, unless it is chosen already.  True: it was not, or by the process that forked this one."""
+    global _chooser
+    if database.connect_params.get("dsn") == url and _chooser in (None, os.getpid()):
+        return False
+    database.dispose()  # a fork's connections are its parent's: forget them, and close nothing
+    connect_to(url)
+    _chooser = os.getpid()
+    return True
+
+
+#: The process in which `connect_once` chose the database; a forked child finds another id than its own.
+_chooser: int | None = None
 
 
 @contextmanager
