@@ -1,5 +1,6 @@
 """The door for plugin authors.  Everything a publisher needs is imported from here."""
 
+from autoposter.publishers.answers import json_object, retry_after
 from autoposter.publishers.base import Delivery, Publisher
 from autoposter.publishers.errors import (
     AccountRejected,
@@ -28,4 +29,6 @@ __all__ = [
     "Receipt",
     "Refreshed",
     "Transient",
+    "json_object",
+    "retry_after",
 ]
