@@ -17,6 +17,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import MetadataPathFinder
 from pathlib import Path
 
 import pluggy
@@ -105,6 +106,7 @@ class Host:
     def _look(self) -> None:
         self._path, self._looked = _path_now(), Stopwatch()
         importlib.invalidate_caches()
+        MetadataPathFinder().invalidate_caches()  # Python 3.11's importlib leaves this one out
         loaded = {key: known for key, known in self._loaded.items() if known.plugin.error is None}
         left_out = []
         for key, plugin, entry_point in installed():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -136,7 +138,7 @@ def test_a_distribution_found_twice_counts_once(install: Install, site: Path, mo
     later.mkdir()
     monkeypatch.setattr(sys, "path", [*sys.path, str(later)])
     install("autoposter-board", version="2.0")
-    install("autoposter-board", version="1.0", folder=later)
+    install("autoposter-board", version="1.0", folder=later, entry_point="old_name")
 
     host = Host()
 
@@ -170,6 +172,17 @@ def test_a_plugin_installed_while_running_is_found(install: Install) -> None:
 
     assert host.publisher_for("board").platform == "board"
     assert host.platforms() == ["board", "stub"]
+
+
+def test_a_plugin_is_found_even_if_its_folder_seems_unchanged(install: Install, site: Path) -> None:
+    host = Host()
+    assert importlib.util.find_spec("nowhere_to_be_found") is None  # now Python remembers what the folder holds
+    before = site.stat()
+
+    install("autoposter-board")
+    os.utime(site, ns=(before.st_atime_ns, before.st_mtime_ns))  # both within one tick of the file system's clock
+
+    assert host.publisher_for("board").platform == "board"
 
 
 def test_a_plugin_whose_files_arrive_late_is_tried_again(install: Install, site: Path) -> None:
