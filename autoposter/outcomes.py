@@ -19,14 +19,12 @@ from autoposter.publishers import (
     Receipt,
     Transient,
 )
+from autoposter.publishers.evidence import Mask
 
 log = logging.getLogger(__name__)
 
 #: Longer texts of publishers and platforms are cut.
 LONGEST_TEXT = 2000  # characters
-
-#: Shorter values are not masked: they would mask ordinary words.
-SHORTEST_SECRET = 4  # characters
 
 
 def clean(text: object, secrets: Collection[str] = (), limit: int = LONGEST_TEXT) -> str:
@@ -35,11 +33,8 @@ def clean(text: object, secrets: Collection[str] = (), limit: int = LONGEST_TEXT
         said = str(text)
     except Exception:
         said = f"<{type(text).__name__} that cannot be shown>"
-    said = said[: limit * 2]
-    for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET:
-            said = said.replace(secret, "***")
-    said = said.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    # Masked before it is cut: half a secret would not be recognised.
+    said = Mask(secrets).text(said).replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     return said if len(said) <= limit else said[: limit - 1] + "…"
 
 

@@ -115,7 +115,7 @@ def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:
     bench.clock.hold_until(attempt.due_at)
     if since_intent.elapsed >= INTENT_LASTS:
         return Refused(ErrorKind.TRANSIENT, "The worker was held up between its intent and the call; nothing was sent.")
-    return call(attempt, tools, prepared)
+    return call(attempt, tools, prepared, promised=since_intent)
 
 
 #: From the claim to the call an attempt only waits, this long at most.
@@ -190,12 +190,12 @@ def as_prepared(value: object) -> dict[str, Any]:
     return kept
 
 
-def call(attempt: Attempt, tools: Tools, prepared: dict[str, Any]) -> Outcome:
-    """The one irreversible call."""
+def call(attempt: Attempt, tools: Tools, prepared: dict[str, Any], *, promised: Stopwatch) -> Outcome:
+    """The one irreversible call.  `promised` was started with its intent."""
     said: Confirmed | Refused | Unknown | None = None
     what = ""
     try:
-        with tools.wire.publishing(tools.publisher.publish_timeout):
+        with tools.wire.publishing(tools.publisher.publish_timeout, promised):
             said = confirmed(tools.publisher.publish(tools.post, prepared), tools.secrets)
     except PublishError as error:
         said = declared(error, tools.secrets)

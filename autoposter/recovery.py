@@ -141,7 +141,7 @@ def _send_again(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Fi
         return LookAgain(lifecycle.look_again_at(case), "its account or the post is switched off or paused")
     if since_allowed.elapsed >= lifecycle.INTENT_LASTS:
         return LookAgain(lifecycle.look_again_at(case), "the worker was held up")
-    outcome = call(claimed.attempt, tools, claimed.attempt.prepared)
+    outcome = call(claimed.attempt, tools, claimed.attempt.prepared, promised=since_allowed)
     if isinstance(outcome, Confirmed):
         return outcome
     # A refusal of the second request says nothing about the first.

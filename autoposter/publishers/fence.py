@@ -12,7 +12,7 @@ import threading
 from datetime import timedelta
 
 from autoposter.clock import Stopwatch
-from autoposter.lifecycle import Reach, WireRecord
+from autoposter.lifecycle import INTENT_LASTS, Reach, WireRecord
 
 
 class SecondIrreversibleCall(RuntimeError):
@@ -22,10 +22,11 @@ class SecondIrreversibleCall(RuntimeError):
 class Fence:
     """Lets one irreversible request through, and remembers how far it came."""
 
-    def __init__(self, lasts: timedelta) -> None:
+    def __init__(self, lasts: timedelta, promised: Stopwatch | None = None) -> None:
         self.stands = True
         self._lasts = lasts
         self._watch = Stopwatch()
+        self._promised = promised or self._watch
         self._lock = threading.Lock()  # a publisher may have threads of its own
         self._reach = Reach.NEVER_BEGUN
         self._status: int | None = None
@@ -34,7 +35,7 @@ class Fence:
     @property
     def left(self) -> timedelta:
         """How long it still lasts; 0 or less when its time is over."""
-        return self._lasts - self._watch.elapsed
+        return min(self._lasts - self._watch.elapsed, INTENT_LASTS + self._lasts - self._promised.elapsed)
 
     @property
     def record(self) -> WireRecord:

@@ -26,6 +26,7 @@ from typing import Any, Self
 import httpcore2
 import httpx2
 
+from autoposter.clock import Stopwatch
 from autoposter.lifecycle import WireRecord
 from autoposter.publishers.evidence import Call, Calls, Mask
 from autoposter.publishers.fence import Fence, SecondIrreversibleCall, is_irreversible
@@ -80,14 +81,15 @@ class Wire:
         return self._mask.text(text)
 
     @contextmanager
-    def publishing(self, deadline: timedelta) -> Iterator[None]:
+    def publishing(self, deadline: timedelta, promised: Stopwatch | None = None) -> Iterator[None]:
         """The fence stands: inside, one request other than GET or HEAD is let out.  Once per Wire.
 
-        `deadline` counts from here, by the monotonic and the wall clock; then everything inside is over.
+        `deadline` counts from here, by the monotonic and the wall clock; then everything inside is over.  `promised`
+        was started with the intent: a process that was frozen since then is over when others count the call as ended.
         """
         if self._transport.fence:
             raise RuntimeError("a Wire serves one attempt: make another for the next")
-        self._transport.fence = fence = Fence(deadline)
+        self._transport.fence = fence = Fence(deadline, promised)
         try:
             yield
         finally:
