@@ -54,7 +54,7 @@ def parsed(publisher: type[Publisher], given: Mapping[str, Any]) -> tuple[BaseMo
             f"{publisher.platform} accounts also need {', '.join(missing)}:"
             f" give {'it' if len(missing) == 1 else 'each'} with --set {missing[0]}=VALUE."
         )
-    return _built(publisher.Settings, given), _built(publisher.Credentials, given)
+    return _built(publisher.Settings, given, secret=False), _built(publisher.Credentials, given, secret=True)
 
 
 def fields(publisher: type[Publisher]) -> list[str]:
@@ -73,14 +73,17 @@ def is_secret(publisher: type[Publisher], key: str) -> bool:
     return key in publisher.Credentials.model_fields
 
 
-def _built(model: type[BaseModel], given: Mapping[str, Any]) -> BaseModel:
+def _built(model: type[BaseModel], given: Mapping[str, Any], *, secret: bool) -> BaseModel:
+    values = {key: value for key, value in given.items() if key in model.model_fields}
     try:
-        return model.model_validate({key: value for key, value in given.items() if key in model.model_fields})
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ").rstrip(".")
-        # `from None`: the validation error holds the value, which may be a secret.
+        what = " ".join(first["msg"].removeprefix("Value error, ").rstrip(".").split())
+        for value in filter(None, map(str, values.values())) if secret else ():
+            what = what.replace(value, "...")  # a plugin's own check may repeat what it was given
+        # `from None`: the validation error holds the value.
         raise WrongUsage(f"{where or 'The account'}: {what[0].lower() + what[1:]}.") from None
 
 
@@ -119,7 +122,7 @@ def _no_such_account(name: str) -> Refused:
 
 def unknown(sentence: str, word: str, known: Iterable[str]) -> str:
     """A sentence about an unknown word, with the nearest known one, or all of them."""
-    by_lower = {one.lower(): one for one in known}
+    by_lower = {one.lower(): str(one) for one in known}
     if near := get_close_matches(word.lower(), by_lower, n=1):
         return f"{sentence}; did you mean {by_lower[near[0]]!r}?"
     return f"{sentence}; there {'is' if len(by_lower) == 1 else 'are'} {', '.join(by_lower.values()) or 'none'}."

@@ -80,7 +80,7 @@ def schedule(
     if reference is not None and len(account_ids) > 1:
         raise WrongUsage("A reference belongs to one post: schedule on one account at a time, each with its own.")
     if not allow_past and (reference is None or posts.id_of(reference) is None):
-        _refuse_past(at)
+        refuse_past(at)
     while not (written := posts.insert(content, account_ids, at=at, reference=reference)):
         if reference is not None and (existing := posts.id_of(reference)) is not None:
             return Scheduled([existing], existed=True)
@@ -142,7 +142,8 @@ def moment(value: object) -> datetime:
     return at
 
 
-def _refuse_past(at: datetime) -> None:
+def refuse_past(at: datetime) -> None:
+    """Raises WrongUsage for a time that has passed by the database's clock: a person who names one is mistaken."""
     late = database_time() - at
     if late > PAST_TOLERANCE:
         raise WrongUsage(

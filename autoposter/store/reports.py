@@ -78,6 +78,7 @@ class Story:
 class Selection:
     """Which posts are meant, by what they have in common.  What is None does not count."""
 
+    ids: Collection[int] | None = None
     account_id: int | None = None
     because: str | None = None
     """The kind of the last attempt's error (`rate_limited`), or a part of the post's last error in any case."""
@@ -178,6 +179,9 @@ def _post(found: dict[str, Any]) -> PostInfo:
 def _where(selection: Selection) -> tuple[str, dict[str, Any]]:
     parts = ["true"]
     values: dict[str, Any] = {}
+    if selection.ids is not None:
+        parts.append("p.id = any(%(ids)s::bigint[])")
+        values["ids"] = [id for id in selection.ids if 0 < id < 2**63]
     if selection.statuses is not None:
         parts.append("p.status = any(%(statuses)s)")
         values["statuses"] = [str(status) for status in selection.statuses]
