@@ -137,7 +137,7 @@ def publish_many(first: int) -> None:
 
 
 def test_lines_of_many_processes_do_not_mix(journal: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # a spawned process could not import this file: it is no package
     writers = [context.Process(target=publish_many, args=(first,)) for first in range(0, 200, 50)]
     for writer in writers:
         writer.start()
