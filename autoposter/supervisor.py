@@ -59,8 +59,6 @@ TICK_SECONDS = 0.1
 #: What could steer a terminal.
 _NO_CONTROLS = dict.fromkeys((*range(9), *range(10, 32), 127), "?")
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 def run(folder: Path, settings: Settings, log: Log) -> None:
     """Run everything in the foreground until told to stop.  Raises Refused or OutOfReach where it cannot start."""
@@ -100,8 +98,9 @@ class Requests:
 @contextmanager
 def _stop_requests() -> Iterator[Requests]:
     requests = Requests()
-    # Started with nohup, a hangup stays ignored.
-    taken = [number for number in _STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    taken = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # started with nohup, a hangup stays ignored
+        taken.append(signal.SIGHUP)
     before = {number: signal.signal(number, requests) for number in taken}
     try:
         yield requests
@@ -182,7 +181,7 @@ class Supervisor:
     def _program(self, name: str, command: Sequence[str], environment: dict[str, str], folder: Path) -> _Program:
         # `--path` without a path: both would look into the current folder first, where a file named like a module
         # (`redis.py`) would be imported instead of it.
-        child = Child(name, [_script(command[0]), *command[1:], "--path"], folder, environment)
+        child = Child(name, [script(command[0]), *command[1:], "--path"], folder, environment)
         program = _Program(child, lambda: self._start(program), STOP_SECONDS)
         return program
 
@@ -275,7 +274,7 @@ def _how_it_ended(exit_code: int | None) -> str:
     return f"ended with exit code {exit_code}"
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
     """A command that was installed with us."""
     beside = Path(sys.executable).parent / name
     found = os.fspath(beside) if beside.exists() else shutil.which(name)
