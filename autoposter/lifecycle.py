@@ -98,7 +98,10 @@ class RetryPolicy:
         With 30 s and 15 min the upper bounds are 30 s, 1, 2, 4, 8, 15, 15 min.  Full jitter, because the posts that
         failed together must not come back together.
         """
-        bound: timedelta = min(self.retry_cap, self.retry_base * 2 ** min(failures - 1, 30))
+        doublings = min(failures - 1, 30)
+        # Compared from the side of the cap: a base of days, doubled so often, is longer than any timedelta.
+        capped = self.retry_base >= self.retry_cap / 2**doublings
+        bound: timedelta = self.retry_cap if capped else self.retry_base * 2**doublings
         return max(timedelta(seconds=1), bound * random.random())
 
 
@@ -290,7 +293,9 @@ def next_step(case: Case) -> Step:
         return _blind(case)
     match case.delivery:
         case Delivery.KEYED:
-            if case.key_lasts is None or case.now < case.intent_at + case.key_lasts:
+            # The platform must still know the key when the last byte of this request can arrive.
+            over_at = case.now + INTENT_LASTS + case.publish_timeout
+            if case.key_lasts is None or over_at <= case.intent_at + case.key_lasts:
                 return Step.SEND_AGAIN
             return Step.FIND if case.can_find else _blind(case)
         case Delivery.FINDABLE:
