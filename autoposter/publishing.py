@@ -29,8 +29,8 @@ from autoposter.outcomes import before_the_call, clean, confirmed, declared, log
 from autoposter.publishers import AccountRejected, Delivery, NotReady, Post, Publisher, PublishError
 from autoposter.publishers.base import overrides
 from autoposter.settling import settle, until_written
-from autoposter.store import account_states, jobs, preparations
-from autoposter.store.jobs import Attempt
+from autoposter.store import account_states, claims, jobs, looks, preparations
+from autoposter.store.snapshots import Attempt
 from autoposter.workbench import Tools, Unequipped, Workbench, equip, publisher_class
 
 log = logging.getLogger(__name__)
@@ -62,12 +62,12 @@ def publish_post(post_id: int, bench: Workbench) -> None:
 
 def _claim(post_id: int, bench: Workbench) -> Attempt | None:
     try:
-        return jobs.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
+        return claims.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
     except (ValueError, OverflowError, TypeError) as error:
         if isinstance(error, DATABASE_AWAY):
             raise
         log_trace(error, (), "post %s cannot be read", post_id)
-        jobs.fail_unreadable(post_id, f"Its row cannot be read: {clean(error)}")
+        claims.fail_unreadable(post_id, f"Its row cannot be read: {clean(error)}")
         return None
 
 
@@ -119,7 +119,7 @@ def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:
 
 
 #: From the claim to the call an attempt only waits, this long at most.
-CLAIM_TO_CALL = jobs.CLAIM_LEAD + INTENT_LASTS
+CLAIM_TO_CALL = claims.CLAIM_LEAD + INTENT_LASTS
 
 
 def _make_ready(attempt: Attempt, tools: Tools) -> dict[str, Any] | Outcome:
@@ -159,7 +159,7 @@ def find(attempt: Attempt, tools: Tools, post: Post, prepared: dict[str, Any]) -
     if found is None:
         return None
     receipt = confirmed(found, tools.secrets)
-    return None if jobs.belongs_to_another(attempt.post_id, attempt.account.id, receipt.platform_post_id) else receipt
+    return None if looks.belongs_to_another(attempt.post_id, attempt.account.id, receipt.platform_post_id) else receipt
 
 
 def _prepare(attempt: Attempt, tools: Tools) -> dict[str, Any] | Withdrawn:

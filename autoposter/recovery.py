@@ -29,8 +29,9 @@ from autoposter.outcomes import clean, log_trace, trouble
 from autoposter.publishers import ContentRejected, Publisher, PublishError
 from autoposter.publishing import GRACE, call, can_find, find
 from autoposter.settling import settle, until_written
-from autoposter.store import jobs
-from autoposter.store.jobs import Ending, Look
+from autoposter.store import jobs, leases, looks
+from autoposter.store.jobs import Ending
+from autoposter.store.looks import Look
 from autoposter.workbench import Tools, Unequipped, Workbench, equip, publisher_class
 
 log = logging.getLogger(__name__)
@@ -42,14 +43,14 @@ WITHOUT_PUBLISHER = timedelta(minutes=5)
 def take_over_expired(policy: RetryPolicy) -> int:
     """Take over the jobs whose workers gave no sign of life; returns how many were won."""
     won = 0
-    for lost in jobs.expired():
+    for lost in leases.expired():
         if lost.intended:
             error = f"The worker {lost.worker} was lost after its intent; it may have been published."
-            taken = jobs.take_over_sent(lost, error)
+            taken = leases.take_over_sent(lost, error)
         else:
             error = f"The worker {lost.worker} was lost before it sent anything."
             settlement = lifecycle.settle(Refused(ErrorKind.WORKER_LOST, error), failures=lost.failures, policy=policy)
-            taken = jobs.take_over_unsent(lost, settlement, error)
+            taken = leases.take_over_unsent(lost, settlement, error)
         if taken:
             won += 1
             log.warning("post %s: %s", lost.post_id, error)
@@ -59,7 +60,7 @@ def take_over_expired(policy: RetryPolicy) -> int:
 def look(job_id: int, bench: Workbench) -> None:
     """Look at an unknown outcome once, if nobody else does.  Trouble of our own is left to the next look."""
     try:
-        claimed = jobs.claim_look(job_id, worker=bench.worker)
+        claimed = looks.claim_look(job_id, worker=bench.worker)
         if claimed is None:
             return
         with bench.leases.hold(job_id, GRACE):
@@ -137,7 +138,7 @@ def _find(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
 def _send_again(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
     """The same request with the same key: the platform publishes it now, or names what it published before."""
     since_allowed = Stopwatch()
-    if not jobs.send_again(claimed):
+    if not looks.send_again(claimed):
         return LookAgain(lifecycle.look_again_at(case), "its account or the post is switched off or paused")
     if since_allowed.elapsed >= lifecycle.INTENT_LASTS:
         return LookAgain(lifecycle.look_again_at(case), "the worker was held up")

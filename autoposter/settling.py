@@ -11,7 +11,8 @@ from typing import Any
 from autoposter import lifecycle
 from autoposter.lifecycle import Confirmed, Outcome, Refused, RetryPolicy, Settlement, Status, Unknown, Withdrawn
 from autoposter.store import account_states, jobs
-from autoposter.store.jobs import Attempt, Ending
+from autoposter.store.jobs import Ending
+from autoposter.store.snapshots import Attempt
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from autoposter.media import MediaShelf
 from autoposter.plugins import Host, NoPublisher
 from autoposter.publishers import Account, Post, Publisher
 from autoposter.publishers.http import Wire
-from autoposter.store.jobs import Attempt
+from autoposter.store.snapshots import Attempt
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from autoposter.migrations import require_current_schema
 from autoposter.publishers.http import tls_context
 from autoposter.recovery import take_over_expired
 from autoposter.scanning import Found
-from autoposter.store import jobs, workers
+from autoposter.store import leases, workers
 from autoposter.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ SIGN_OF_LIFE = timedelta(seconds=5)
 
 #: Expired leases are looked for only after so long without a failed or missing beat: after an outage of the database
 #: the living renew or settle first, and nothing expires in masses.
-UNBROKEN = jobs.LEASE
+UNBROKEN = leases.LEASE
 
 #: What is not urgent (late posts, strays) is done this often by each worker, so that it needs no scheduler.
 CHORES = timedelta(minutes=1)
@@ -249,7 +249,7 @@ class Heartbeat:
         self._bench.clock.measure(database_time)
         if started - self._last_renewal >= RENEWAL.total_seconds() or self._unbroken_since is None:
             if held := self._bench.leases.to_renew():
-                jobs.renew(held, worker=self._bench.worker)
+                leases.renew(held, worker=self._bench.worker)
             self._last_renewal = started
         if started - self._last_sign >= SIGN_OF_LIFE.total_seconds():
             self._sign_of_life()

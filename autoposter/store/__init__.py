@@ -5,3 +5,12 @@ DUE = "p.status = 'Scheduled' and p.autopost_enabled and p.content_item_id is no
 
 #: A post (`p`) that is not yet too late; `max_lateness` null: none ever is.
 NOT_TOO_LATE = "(%(max_lateness)s::interval is null or p.scheduled_for > now() - %(max_lateness)s::interval)"
+
+#: The post that a job may move without a receipt: published by it, or still as it was claimed.
+STILL_CLAIMED = """p.id = job.post_instance_id and (
+                p.status = 'Publishing'
+                or p.status = 'Scheduled' and p.scheduled_for = job.scheduled_for
+                   and p.content_item_id = job.content_item_id)"""
+
+#: What `STILL_CLAIMED` needs of a job.
+CLAIMED = "post_instance_id, scheduled_for, (content ->> 'content_item_id')::bigint as content_item_id"

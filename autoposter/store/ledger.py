@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from autoposter.database import rows, single_statement
+from autoposter.database import row, rows, single_statement
 
 #: Rows that were written within so long are compared with the ledger.
 LOOK_BACK = timedelta(days=1)
@@ -46,3 +46,27 @@ def mend(limit: int = 1000) -> list[tuple[int, str, str]]:
                 {"look_back": LOOK_BACK, "limit": limit},
             )
         ]
+
+
+def restore_from_ledger(post_id: int) -> str | None:
+    """Put a `Scheduled` post back to what its open or completed job says: a stale `save()` publishes nothing twice.
+
+    Returns the status it got; None: its job is running, or gone.  Needs no lock on the job: whatever the job becomes
+    next moves the post after us.
+    """
+    restored = row(
+        """
+        update post_instance p
+           set status = case when j.status = 'completed' then 'Posted'
+                             when j.look_at is null then 'Unconfirmed' else 'Publishing' end,
+               posted_at = case when j.status = 'completed' then coalesce(j.ended_at, j.finished_at) end,
+               platform_post_id = j.platform_post_id, permalink = j.permalink,
+               last_error = case when j.status = 'completed' then null else j.error end,
+               retry_at = null
+          from publish_job j
+         where p.id = %(post_id)s and p.status = 'Scheduled'
+           and j.post_instance_id = p.id and j.status in ('unknown', 'completed')
+        returning p.status""",
+        {"post_id": post_id},
+    )
+    return restored["status"] if restored else None

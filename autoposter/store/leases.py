@@ -1,0 +1,113 @@
+"""Leases of running jobs: renewed by their worker, taken over from a dead one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from autoposter.database import row, rows, single_statement
+from autoposter.lifecycle import Settlement
+from autoposter.store import CLAIMED, STILL_CLAIMED
+
+#: How long a claim is believed without news.  Renewed every 3 s, so two lost renewals are survived.
+LEASE = timedelta(seconds=10)
+
+
+def renew(job_ids: Collection[int], *, worker: str) -> set[int]:
+    """Renew the leases of jobs that are still ours; returns which are.
+
+    Against a take-over: whichever locks the job first; the other then sees a lease that runs, or a job that ended.
+    """
+    with single_statement():
+        return {
+            int(renewed["id"])
+            for renewed in rows(
+                "update publish_job set lease_until = now() + %(lease)s"
+                " where id = any(%(ids)s) and worker = %(worker)s and status in ('running', 'unknown')"
+                " and lease_until is not null returning id",
+                {"lease": LEASE, "ids": list(job_ids), "worker": worker},
+            )
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A running job whose worker gave no sign of life until its lease was over."""
+
+    job_id: int
+    post_id: int
+    worker: str
+    intended: bool
+    failures: int
+
+
+def expired(limit: int = 100) -> list[Expired]:
+    """The running jobs whose lease is over, the longest first."""
+    with single_statement():
+        return [
+            Expired(**found)
+            for found in rows(
+                """
+                select j.id as job_id, j.post_instance_id as post_id, coalesce(j.worker, '') as worker,
+                       j.intent_at is not null as intended,
+                       (select count(*) from publish_job e where e.post_instance_id = j.post_instance_id
+                           and e.status = 'failed' and e.scheduled_for = j.scheduled_for
+                           and e.error_kind <> 'rate_limited') as failures
+                  from publish_job j
+                 where j.status = 'running' and j.lease_until < now()
+                 order by j.lease_until limit %(limit)s""",
+                {"limit": limit},
+            )
+        ]
+
+
+def take_over_unsent(lost: Expired, settlement: Settlement, error: str) -> bool:
+    """End an expired job without an intent: nothing was sent.  False: it was settled, renewed, intended or taken.
+
+    Against the worker's own intent: both lock the job first and look at its lease, one for running, one for over.
+    """
+    with single_statement():
+        return bool(
+            row(
+                f"""
+                with job as (
+                    update publish_job
+                       set status = %(job_status)s, error_kind = 'worker_lost', error = %(error)s, finished_at = now()
+                     where id = %(job_id)s and status = 'running' and lease_until < now() and intent_at is null
+                    returning id, {CLAIMED}
+                ), post as (
+                    update post_instance p
+                       set status = %(post_status)s, last_error = %(error)s, dispatched_for = null
+                      from job where {STILL_CLAIMED}
+                )
+                select id from job""",
+                {
+                    "job_id": lost.job_id,
+                    "job_status": settlement.job,
+                    "post_status": settlement.post,
+                    "error": error,
+                },
+            )
+        )
+
+
+def take_over_sent(lost: Expired, error: str) -> bool:
+    """Begin to reconcile an expired job with an intent.  False: it was settled, renewed or taken meanwhile."""
+    with single_statement():
+        return bool(
+            row(
+                f"""
+                with job as (
+                    update publish_job
+                       set status = 'unknown', error_kind = 'unknown', error = %(error)s,
+                           lease_until = null, look_at = now()
+                     where id = %(job_id)s and status = 'running' and lease_until < now() and intent_at is not null
+                    returning id, {CLAIMED}
+                ), post as (
+                    update post_instance p set last_error = %(error)s from job where {STILL_CLAIMED}
+                )
+                select id from job""",
+                {"job_id": lost.job_id, "error": error},
+            )
+        )
