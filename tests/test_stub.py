@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -137,12 +138,10 @@ def publish_many(first: int) -> None:
 
 
 def test_lines_of_many_processes_do_not_mix(journal: Path) -> None:
-    context = multiprocessing.get_context("fork")  # a spawned process could not import this file: it is no package
-    writers = [context.Process(target=publish_many, args=(first,)) for first in range(0, 200, 50)]
+    commands = [[sys.executable, __file__, str(first)] for first in range(0, 200, 50)]
+    writers = [subprocess.Popen(command) for command in commands]
     for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(timeout=60)
+        assert writer.wait(timeout=60) == 0
 
     assert sorted(record["post_id"] for record in records(journal)) == list(range(200))
 
@@ -229,3 +228,7 @@ def test_the_stub_is_findable_and_its_accounts_work(stub: Stub) -> None:
     assert Stub.delivery is Delivery.FINDABLE
     assert stub.check().ok
     assert stub.check().external_id == "s1"
+
+
+if __name__ == "__main__":
+    publish_many(int(sys.argv[1]))
