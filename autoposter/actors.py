@@ -23,6 +23,7 @@ from autoposter.leases import Leases
 from autoposter.lifecycle import RetryPolicy
 from autoposter.media import MediaShelf
 from autoposter.plugins import Host
+from autoposter.preparing import Preparing
 from autoposter.settings import Settings, load_settings
 from autoposter.workbench import Workbench
 from autoposter.worker import WorkerDuties
@@ -61,16 +62,19 @@ assert settings.database_url and settings.redis_url
 logs.configure(settings.log_level, settings.log_format)
 connect_to(settings.database_url.get_secret_value())
 bench = _bench(settings)
+preparing = Preparing(bench)
 
 
 def dispatch() -> scanning.Found:
     """Find what is due and put it on the broker."""
     scanning.dispatch_looks(look.send)
+    scanning.dispatch_preparations(prepare.send)
     return scanning.dispatch_due_posts(_send, bench.clock, max_lateness=settings.max_lateness, waiting=broker.waiting())
 
 
 def do_chores() -> None:
-    """What is not urgent: end what came too late, mend what another program wrote differently."""
+    """What is not urgent: begin to prepare, end what came too late, mend what another program wrote differently."""
+    scanning.begin_preparing(bench.host.prepare_ahead())
     scanning.end_missed_posts(settings.max_lateness)
     scanning.mend_stray_posts()
 
@@ -82,7 +86,7 @@ def _send(post_id: int, delay: timedelta) -> None:
 
 # Without Dramatiq's Retries and TimeLimit: the database decides what is tried again, and a time limit that raises
 # between any two bytecodes cannot stop a blocked call.
-duties = WorkerDuties(bench, scan=dispatch, chores=do_chores)
+duties = WorkerDuties(bench, scan=dispatch, chores=do_chores, threads_known=preparing.allow)
 broker = build_broker(settings.redis_url.get_secret_value(), [PeriodiqMiddleware(), duties])
 dramatiq.set_broker(broker)
 actor = partial(dramatiq.actor, broker=broker)
@@ -98,6 +102,12 @@ def publish(post_id: int) -> None:
 def look(job_id: int) -> None:
     """Look at an attempt whose outcome is unknown."""
     recovery.look(job_id, bench)
+
+
+@actor(priority=15)
+def prepare(post_id: int) -> None:
+    """Prepare a post ahead of its due time."""
+    preparing.prepare(post_id)
 
 
 @actor(priority=20, periodic=cron("* * * * *"))

@@ -17,7 +17,7 @@ class Leases:
     """
 
     def __init__(self) -> None:
-        self._deadlines: dict[int, float | None] = {}
+        self._deadlines: dict[object, float | None] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -30,7 +30,18 @@ class Leases:
             with self._lock:
                 self._deadlines.pop(job_id, None)
 
-    def allow(self, job_id: int, allowed: timedelta | None) -> None:
+    @contextmanager
+    def watch(self, allowed: timedelta) -> Iterator[None]:
+        """Count this thread as lost after `allowed`; there is no lease to renew."""
+        task = object()
+        self.allow(task, allowed)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._deadlines.pop(task, None)
+
+    def allow(self, job_id: object, allowed: timedelta | None) -> None:
         """Set the deadline of a held job anew, from now; None: it has none (its outcome waits for the database)."""
         with self._lock:
             self._deadlines[job_id] = None if allowed is None else time.monotonic() + allowed.total_seconds()
@@ -39,13 +50,17 @@ class Leases:
         """The jobs within their deadline."""
         now = time.monotonic()
         with self._lock:
-            return [job for job, deadline in self._deadlines.items() if deadline is None or now < deadline]
+            return [
+                job
+                for job, deadline in self._deadlines.items()
+                if isinstance(job, int) and (deadline is None or now < deadline)
+            ]
 
-    def lost(self) -> list[int]:
-        """The jobs past their deadline: each holds a thread that does not come back."""
+    def lost(self) -> int:
+        """How many are past their deadline: each holds a thread that does not come back."""
         now = time.monotonic()
         with self._lock:
-            return [job for job, deadline in self._deadlines.items() if deadline is not None and now >= deadline]
+            return sum(deadline is not None and now >= deadline for deadline in self._deadlines.values())
 
     def held(self) -> int:
         """How many jobs this process works on."""

@@ -73,6 +73,10 @@ class Host:
         """The platforms that can be used, sorted."""
         return sorted(platform for platform, bringers in self._brought.items() if len(bringers) == 1)
 
+    def prepare_ahead(self) -> dict[str, timedelta]:
+        """How long before the due time each usable platform may begin to prepare."""
+        return {platform: self.publisher_for(platform).prepare_ahead for platform in self.platforms()}
+
     def plugins(self) -> list[Plugin]:
         """All plugins that may be used, the broken ones with their error."""
         brought = self._brought

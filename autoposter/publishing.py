@@ -6,7 +6,6 @@ is reconciled, never blindly sent again.
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import timedelta
 from itertools import islice
@@ -26,10 +25,11 @@ from autoposter.lifecycle import (
     Withdrawn,
 )
 from autoposter.outcomes import before_the_call, clean, confirmed, declared, log_trace, trouble
+from autoposter.preparing import make_ready
 from autoposter.publishers import AccountRejected, Delivery, NotReady, Post, Publisher, PublishError
 from autoposter.publishers.base import overrides
 from autoposter.settling import settle, until_written
-from autoposter.store import account_states, claims, jobs, looks, preparations
+from autoposter.store import account_states, claims, jobs, looks
 from autoposter.store.snapshots import Attempt
 from autoposter.workbench import Tools, Unequipped, Workbench, equip, publisher_class
 
@@ -100,7 +100,7 @@ def _disconnected(attempt: Attempt) -> Refused:
 
 
 def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:
-    prepared = _make_ready(attempt, tools)
+    prepared = _make_ready(attempt, tools, bench)
     if not isinstance(prepared, dict):
         return prepared
     bench.leases.allow(attempt.job_id, CLAIM_TO_CALL + tools.publisher.publish_timeout + GRACE)
@@ -122,7 +122,7 @@ def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:
 CLAIM_TO_CALL = claims.CLAIM_LEAD + INTENT_LASTS
 
 
-def _make_ready(attempt: Attempt, tools: Tools) -> dict[str, Any] | Outcome:
+def _make_ready(attempt: Attempt, tools: Tools, bench: Workbench) -> dict[str, Any] | Outcome:
     """Validate and prepare: in here nothing can be published.  Returns what is prepared, or why it is not."""
     try:
         problems = [
@@ -132,9 +132,13 @@ def _make_ready(attempt: Attempt, tools: Tools) -> dict[str, Any] | Outcome:
             return Refused(ErrorKind.CONTENT, " ".join(problems))
         if there := _already_there(attempt, tools):
             return there
-        return _prepare(attempt, tools)
+        return make_ready(attempt, tools, ahead=False)
     except DATABASE_AWAY:
         raise
+    except NotReady as not_ready:
+        if bench.clock.now() > attempt.due_at + tools.publisher.prepare_timeout:
+            return Refused(ErrorKind.TRANSIENT, f"It was not ready within {tools.publisher.prepare_timeout}.")
+        return Withdrawn(f"{not_ready.message} It is asked again.")
     except BaseException as error:
         if not isinstance(error, PublishError):
             log_trace(error, tools.secrets, "post %s: its publisher failed before the call", attempt.post_id)
@@ -160,34 +164,6 @@ def find(attempt: Attempt, tools: Tools, post: Post, prepared: dict[str, Any]) -
         return None
     receipt = confirmed(found, tools.secrets)
     return None if looks.belongs_to_another(attempt.post_id, attempt.account.id, receipt.platform_post_id) else receipt
-
-
-def _prepare(attempt: Attempt, tools: Tools) -> dict[str, Any] | Withdrawn:
-    if not overrides(type(tools.publisher), "prepare"):
-        return {}
-    try:
-        prepared = tools.publisher.prepare(tools.post, attempt.prepared)
-    except NotReady as not_ready:
-        progress = as_prepared(not_ready.prepared)
-        preparations.keep(attempt.post_id, attempt.idempotency_key, progress)
-        return Withdrawn(
-            "The platform still prepares its media.", retry_in=max(not_ready.retry_after, timedelta(seconds=1))
-        )
-    progress = as_prepared(prepared)
-    if progress != attempt.prepared:
-        preparations.keep(attempt.post_id, attempt.idempotency_key, progress)
-    return progress
-
-
-def as_prepared(value: object) -> dict[str, Any]:
-    """What `prepare` returned, if a row can hold it.  Raises TypeError for anything else."""
-    if not isinstance(value, dict):
-        raise TypeError(f"prepare() must return a dict, and returned {type(value).__name__}")
-    text = json.dumps(value, allow_nan=False)
-    if len(text) > LARGEST_PREPARED or "\\u0000" in text:
-        raise TypeError(f"prepare() returned {len(text)} characters of JSON; {LARGEST_PREPARED} without NUL are kept")
-    kept: dict[str, Any] = json.loads(text)
-    return kept
 
 
 def call(attempt: Attempt, tools: Tools, prepared: dict[str, Any], *, promised: Stopwatch) -> Outcome:

@@ -7,13 +7,13 @@ second, so that a lost message or a dead scheduler costs seconds, not minutes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from autoposter.clock import Clock
 from autoposter.lifecycle import Status
-from autoposter.store import dispatch, ledger
+from autoposter.store import dispatch, ledger, preparations
 from autoposter.store.dispatch import Dispatched
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,19 @@ def dispatch_looks(look: Callable[[int], None]) -> int:
     for job_id in jobs:
         look(job_id)
     return len(jobs)
+
+
+def dispatch_preparations(prepare: Callable[[int], None]) -> int:
+    """Dispatch the posts that are to be prepared, or whose platform is to be asked again; returns how many."""
+    posts = preparations.mark()
+    for post_id in posts:
+        prepare(post_id)
+    return len(posts)
+
+
+def begin_preparing(ahead: Mapping[str, timedelta]) -> int:
+    """Let the posts that fall due within their platform's `prepare_ahead` be prepared; returns how many."""
+    return preparations.begin({platform: window for platform, window in ahead.items() if window > timedelta(0)})
 
 
 def end_missed_posts(max_lateness: timedelta | None) -> int:

@@ -18,7 +18,7 @@ from autoposter.media import MediaShelf
 from autoposter.plugins import Host, NoPublisher
 from autoposter.publishers import Account, Post, Publisher
 from autoposter.publishers.http import Wire
-from autoposter.store.snapshots import Attempt
+from autoposter.store.snapshots import Attempt, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Unequipped(Exception):
         self.refusal = refusal
 
 
-def publisher_class(attempt: Attempt, bench: Workbench) -> type[Publisher]:
+def publisher_class(attempt: Snapshot, bench: Workbench) -> type[Publisher]:
     """The publisher of the attempt's platform.  Raises Unequipped where nobody brings it."""
     try:
         return bench.host.publisher_for(attempt.account.platform)
@@ -66,7 +66,7 @@ def publisher_class(attempt: Attempt, bench: Workbench) -> type[Publisher]:
 
 
 @contextmanager
-def equip(kind: type[Publisher], attempt: Attempt, bench: Workbench) -> Iterator[Tools]:
+def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterator[Tools]:
     """Make the tools of one attempt.  Raises Unequipped where its rows do not make sense to its publisher."""
     account = attempt.account
     try:
@@ -77,7 +77,7 @@ def equip(kind: type[Publisher], attempt: Attempt, bench: Workbench) -> Iterator
     credentials = _parse(kind.Credentials, values, ErrorKind.ACCOUNT, f"The credentials of {account.name}")
     settings = _parse(kind.Settings, account.settings, ErrorKind.ACCOUNT, f"The settings of {account.name}")
     post = _post(attempt, attempt.content, attempt.idempotency_key, kind, bench.shelf)
-    earlier = attempt.found_absent
+    earlier = attempt.found_absent if isinstance(attempt, Attempt) else None
     earlier_post = (
         _post(attempt, earlier["content"], earlier["idempotency_key"], kind, bench.shelf) if earlier else None
     )
@@ -96,7 +96,7 @@ def equip(kind: type[Publisher], attempt: Attempt, bench: Workbench) -> Iterator
         yield Tools(publisher, post, earlier_post, wire, secrets)
 
 
-def _post(attempt: Attempt, content: dict[str, Any], key: str, kind: type[Publisher], shelf: MediaShelf) -> Post:
+def _post(attempt: Snapshot, content: dict[str, Any], key: str, kind: type[Publisher], shelf: MediaShelf) -> Post:
     options = {} if content["options"] is None else content["options"]
     return Post(
         id=attempt.post_id,

@@ -76,11 +76,21 @@ CLOCK_TOLERANCE = timedelta(seconds=2)
 class WorkerDuties(dramatiq.Middleware):
     """Starts and stops the threads with Dramatiq's worker."""
 
-    def __init__(self, bench: Workbench, *, scan: Callable[[], Found], chores: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        bench: Workbench,
+        *,
+        scan: Callable[[], Found],
+        chores: Callable[[], None],
+        threads_known: Callable[[int], None],
+    ) -> None:
         self._bench = bench
         self._scan = scan
         self._chores = chores
-        self._last_chores = time.monotonic()
+        self._threads_known = threads_known
+        self._booted_at = time.monotonic()
+        self._parent = os.getppid()
+        self._last_chores: float | None = None
         self._minute_scan_seen = threading.Event()
         self._stopping = threading.Event()
         self._stopped = threading.Event()
@@ -101,6 +111,7 @@ class WorkerDuties(dramatiq.Middleware):
         """Tune Dramatiq, refuse a database that does not fit, and begin the duties."""
         worker.worker_timeout = WORKER_TIMEOUT_MS
         worker.queue_prefetch = PREFETCH
+        self._threads_known(worker.worker_threads)
         tls_context()  # 25 to 46 ms of CPU, which the first post should not wait for
         self._open_database()
         log.info(
@@ -172,10 +183,12 @@ class WorkerDuties(dramatiq.Middleware):
         return BEAT
 
     def _do_chores(self) -> None:
-        if time.monotonic() - self._last_chores >= CHORES.total_seconds():
-            self._last_chores = time.monotonic()
+        now = time.monotonic()
+        if self._last_chores is None or now - self._last_chores >= CHORES.total_seconds():
+            self._last_chores = now
             self._chores()
-            if not workers.minute_scan_ran(MINUTE_SCAN_MISSED):
+            up_for = timedelta(seconds=now - self._booted_at)
+            if up_for > MINUTE_SCAN_MISSED and not workers.minute_scan_ran(MINUTE_SCAN_MISSED):
                 log.warning(
                     "no minute scan for %s: is `periodiq autoposter.actors` running?  Posts go out all the same.",
                     MINUTE_SCAN_MISSED,
@@ -204,10 +217,12 @@ class WorkerDuties(dramatiq.Middleware):
                 os._exit(EXIT_UNFIT)
 
     def _unfitness(self, worker: dramatiq.Worker) -> str | None:
-        lost = len(self._bench.leases.lost())
+        lost = self._bench.leases.lost()
         if self._stopping.is_set():
             # Dramatiq would wait for hung threads until its own, long timeout.
             return f"{lost} hung publishers" if lost and lost == self._bench.leases.held() else None
+        if os.getppid() != self._parent:
+            return "the dramatiq process that started it is gone"
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         dead += [f"consumer of {name}" for name, thread in list(worker.consumers.items()) if not thread.is_alive()]
         if dead:

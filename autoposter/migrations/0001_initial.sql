@@ -152,6 +152,34 @@ create trigger content_item_touch before update on content_item
 create trigger post_instance_touch before update on post_instance
     for each row execute function autoposter_touch();
 
+-- What was prepared belongs to the content it was made for: other content is prepared anew, and as early.
+create function autoposter_forget_prepared() returns trigger language plpgsql as $$
+begin
+    new.prepared := null;
+    new.prepared_key := null;
+    new.prepare_at := null;
+    return new;
+end $$;
+create trigger post_instance_forget_prepared
+    before update of caption, content_item_id, channel_account_id on post_instance
+    for each row when (new.status = 'Scheduled' and (new.prepared_key is not null or new.prepare_at is not null) and (
+        new.caption is distinct from old.caption or new.content_item_id is distinct from old.content_item_id
+        or new.channel_account_id is distinct from old.channel_account_id))
+    execute function autoposter_forget_prepared();
+
+create function autoposter_forget_prepared_of_content() returns trigger language plpgsql as $$
+begin
+    update post_instance set prepared = null, prepared_key = null, prepare_at = null
+     where content_item_id = case when tg_table_name = 'content_item' then (to_jsonb(new) ->> 'id')::bigint
+                                  else (to_jsonb(coalesce(new, old)) ->> 'content_item_id')::bigint end
+       and status = 'Scheduled' and (prepared_key is not null or prepare_at is not null);
+    return null;
+end $$;
+create trigger content_item_forget_prepared after update of caption, link, options on content_item
+    for each row execute function autoposter_forget_prepared_of_content();
+create trigger media_asset_forget_prepared after insert or update or delete on media_asset
+    for each row execute function autoposter_forget_prepared_of_content();
+
 -- While a call may be under way, its books must not vanish.
 create function autoposter_keep_publishing() returns trigger language plpgsql as $$
 begin

@@ -22,6 +22,9 @@ OVERDUE = timedelta(seconds=2)
 #: ... waiting as long as it already waited, this at most: a backlog does not multiply on the broker.
 LONGEST_WAIT = timedelta(minutes=5)
 
+#: A post that is still being prepared is not dispatched, unless nobody has asked after it for so long.
+PREPARING_GIVEN_UP = timedelta(minutes=1)
+
 #: Posts of one scan, of those due now and of those that came too late, each.
 BATCH = 1000
 
@@ -75,6 +78,7 @@ def _mark(when: str, *, max_lateness: timedelta | None, limit: int) -> list[Disp
                   join channel_account a on a.id = p.channel_account_id
                  where {DUE} and {NOT_TOO_LATE} and {when}
                    and a.status <> 'disabled'
+                   and (p.prepare_at is null or p.prepare_at < now() - %(given_up)s)
                    and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')
                  order by p.due_at
                  limit %(limit)s
@@ -88,6 +92,7 @@ def _mark(when: str, *, max_lateness: timedelta | None, limit: int) -> list[Disp
                 "horizon": HORIZON,
                 "overdue": OVERDUE,
                 "longest_wait": LONGEST_WAIT,
+                "given_up": PREPARING_GIVEN_UP,
                 "limit": limit,
             },
         )

@@ -50,14 +50,12 @@ def seen(worker: WorkerRow, *, scanned: bool) -> None:
 
 
 def minute_scan_ran(within: timedelta) -> bool:
-    """Whether periodiq's scan ran within this time, or no worker has been there for so long."""
+    """Whether periodiq's scan ran within this time, in whatever worker."""
     with single_statement():
         found = execute(
-            "select coalesce(max(scanned_at) > now() - %(within)s, false) or min(started_at) > now() - %(within)s"
-            " from worker where seen_at > now() - %(within)s or scanned_at is not null",
-            {"within": within},
+            "select coalesce(max(scanned_at) > now() - %(within)s, false) from worker", {"within": within}
         ).fetchone()
-    return bool(found[0]) or found[0] is None
+    return bool(found[0])
 
 
 def gone(worker_id: str) -> None:
