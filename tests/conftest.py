@@ -30,10 +30,19 @@ from autoposter import database as pool
 from autoposter.local import LocalServers, temporary_folder
 from autoposter.migrations import OUR_TABLES, migrate
 
+#: Prints what the measured fault scenarios found; brings `--figures FILE`.
+pytest_plugins = ["faults.measured"]
+
 #: Nothing here has to survive a power cut.
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "max_wal_size=2GB")
 
 _counter = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long and how random the fault tests are."""
+    parser.addoption("--long", action="store_true", help="the long version of the fault tests: half an hour")
+    parser.addoption("--seed", type=int, default=1, help="of the storm's faults and of its platform's")
 
 
 class Servers:

@@ -1,0 +1,54 @@
+"""What the fault tests begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faults.world import World
+
+from autoposter.testing.platform import FakePlatform
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: only with --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `long`, unless it was asked for."""
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def running_platform() -> Iterator[FakePlatform]:
+    with FakePlatform.started() as platform:
+        yield platform
+
+
+@pytest.fixture
+def platform(running_platform: FakePlatform) -> FakePlatform:
+    """A fake platform that holds nothing and behaves."""
+    running_platform.reset()
+    return running_platform
+
+
+@pytest.fixture
+def world(fresh_database_url: str, platform: FakePlatform, tmp_path: Path) -> World:
+    """A database of this test's own, and the platform."""
+    return World(fresh_database_url, platform, tmp_path)
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether the long version was asked for."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """What random faults are drawn from."""
+    return int(request.config.getoption("--seed"))

@@ -1,0 +1,125 @@
+"""What the processes of a forge do: what a worker's actors and its heartbeat do, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+from autoposter import database, publishing, recovery, scanning
+from autoposter.clock import Clock
+from autoposter.credentials import Keyring
+from autoposter.leases import Leases
+from autoposter.lifecycle import RetryPolicy
+from autoposter.media import MediaShelf
+from autoposter.plugins import Host
+from autoposter.settings import load_settings
+from autoposter.workbench import Workbench
+
+#: Retries come soon, so that a test ends soon.
+POLICY = RetryPolicy(max_attempts=8, retry_base=timedelta(seconds=1), retry_cap=timedelta(seconds=2))
+
+#: Made before the forks: reading what is installed is no part of an attempt.
+HOST = Host()
+SETTINGS = load_settings()
+
+Arm = Callable[[], None]
+
+
+def workbench() -> Workbench:
+    """This process's own, with its clock set."""
+    assert SETTINGS.database_url is not None
+    database.connect_to(SETTINGS.database_url.get_secret_value())
+    clock = Clock()
+    for _ in range(3):
+        clock.measure(database.database_time)
+    return Workbench(
+        worker=f"forge-{os.getpid()}",
+        host=HOST,
+        keyring=Keyring(SETTINGS.secret_keys),
+        shelf=MediaShelf(None, None),
+        policy=POLICY,
+        max_lateness=SETTINGS.max_lateness,
+        clock=clock,
+        leases=Leases(),
+    )
+
+
+def publish(post_id: int, arm: Arm) -> None:
+    """One attempt at a post, as the actor makes it."""
+    bench = workbench()
+    arm()
+    publishing.publish_post(post_id, bench)
+
+
+def look(job_id: int, arm: Arm) -> None:
+    """One look at a job, as the actor makes it."""
+    bench = workbench()
+    arm()
+    recovery.look(job_id, bench)
+
+
+def scan(_: int, arm: Arm) -> None:
+    """One scan, whose messages go nowhere."""
+    bench = workbench()
+    arm()
+    scanning.dispatch_due_posts(lambda post_id, delay: None, bench.clock, max_lateness=None, waiting=0)
+
+
+def take_over(_: int, arm: Arm) -> None:
+    """One look for leases that are over."""
+    bench = workbench()
+    arm()
+    recovery.take_over_expired(bench.policy)
+
+
+def recover(seconds: int, arm: Arm) -> None:
+    """A healthy worker, until nothing is left to do: it scans, takes over, looks, publishes and renews its leases."""
+    bench = workbench()
+    arm()
+    until = time.monotonic() + seconds
+    with ThreadPoolExecutor(6) as threads:
+        busy: list[Future[None]] = []
+        while time.monotonic() < until and (open_posts() or not all(task.done() for task in busy)):
+            recovery.take_over_expired(bench.policy)
+            busy[:] = [task for task in busy if not task.done()]
+            scanning.dispatch_due_posts(
+                lambda post_id, delay: busy.append(threads.submit(publish_later, post_id, delay, bench)),
+                bench.clock,
+                max_lateness=None,
+                waiting=0,
+            )
+            scanning.dispatch_looks(lambda job_id: busy.append(threads.submit(recovery.look, job_id, bench)))
+            time.sleep(0.1)
+        for task in busy:
+            task.result()
+
+
+def publish_later(post_id: int, delay: timedelta, bench: Workbench) -> None:
+    """As the broker would deliver it."""
+    time.sleep(max(0.0, delay.total_seconds()))
+    publishing.publish_post(post_id, bench)
+
+
+def open_posts() -> int:
+    """How many posts somebody still has to do something about."""
+    with database.transaction():
+        found = database.row(
+            """
+            select (select count(*) from post_instance p join channel_account a on a.id = p.channel_account_id
+                     where p.status = 'Publishing'
+                        or p.status = 'Scheduled' and p.autopost_enabled and p.content_item_id is not null
+                           and a.status <> 'disabled' and p.due_at < now() + interval '30 s')
+                 + (select count(*) from publish_job j join post_instance p on p.id = j.post_instance_id
+                     where j.status = 'running' or j.status = 'unknown' and p.status <> 'Unconfirmed') as count
+            """
+        )
+    assert found is not None
+    return int(found["count"])
+
+
+DEEDS: dict[str, Callable[[int, Arm], None]] = {
+    deed.__name__: deed for deed in (publish, look, scan, take_over, recover)
+}

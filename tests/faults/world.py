@@ -1,0 +1,97 @@
+"""A database, a fake platform and processes on them: what the fault tests begin with, and their common end."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
+from factories import Factories
+from faults.checker import Report, check
+from faults.forge import Forge, Order, Ran
+from pydantic import SecretStr
+
+from autoposter.credentials import Keyring
+from autoposter.testing import publishers
+from autoposter.testing.platform import FakePlatform
+
+#: How long a healthy process may take to settle what the others left, in seconds: lease, absence and retries.
+RECOVERY_SECONDS = 60
+
+
+@dataclass
+class World:
+    """Accounts and posts on the fake platform, and who works on them."""
+
+    database_url: str
+    platform: FakePlatform
+    folder: Path
+    key: str = field(default_factory=lambda: Fernet.generate_key().decode())
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        publishers.install(self.folder)
+        self.rows = Factories(self.database_url)
+        self.keyring = Keyring([SecretStr(self.key)])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its processes are told."""
+        return {"AUTOPOSTER_DATABASE_URL": self.database_url, "AUTOPOSTER_SECRET_KEYS": self.key}
+
+    @contextmanager
+    def forge(self, size: int = 3) -> Iterator[Forge]:
+        """Processes with faults."""
+        forge = Forge(self.environment, self.folder, size)
+        try:
+            yield forge
+        finally:
+            forge.close()
+
+    def account(self, platform: str) -> int:
+        """A connected account on the fake platform, with a token of its own."""
+        account_id = self.rows.account(platform, settings={"api_url": self.platform.url})
+        credentials = self.keyring.encrypt(account_id, {"token": secrets.token_hex(8)})
+        self.rows.query("update channel_account set credentials = %s where id = %s", (credentials, account_id))
+        return account_id
+
+    def post(self, account_id: int, due_in: float = 0.0, text: str = "", **columns: Any) -> int:
+        """A post whose text names it, with something behind.  `due_in`: seconds."""
+        reference = f"{account_id}-{next(self._numbers)}"
+        content = self.rows.content(caption=f"post {reference} {text}".rstrip())
+        return self.rows.post(
+            timedelta(seconds=due_in),
+            channel_account_id=account_id,
+            content_item_id=content,
+            reference=reference,
+            **columns,
+        )
+
+    def post_of(self, ran: Ran) -> int:
+        """Which post an order was about."""
+        if ran.order.do == "publish":
+            return ran.order.what
+        found = self.rows.query("select post_instance_id from publish_job where id = %s", (ran.order.what,))
+        return int(found[0][0])
+
+    def expire_leases(self) -> None:
+        """Let ten seconds pass for the dead."""
+        self.rows.query(
+            "update publish_job set lease_until = now() - interval '1 s' where lease_until is not null"
+            " and status in ('running', 'unknown')"
+        )
+
+    def recover(self, forge: Forge, seconds: int = RECOVERY_SECONDS) -> None:
+        """Have a healthy process settle everything."""
+        ran = forge.run(Order("recover", seconds))
+        assert ran.ended == 0, ran.trace
+
+    def check(self) -> Report:
+        """What the judge says."""
+        return check(self.database_url, self.platform.posts())
