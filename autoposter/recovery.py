@@ -63,7 +63,7 @@ def look(job_id: int, bench: Workbench) -> None:
         claimed = looks.claim_look(job_id, worker=bench.worker)
         if claimed is None:
             return
-        with bench.leases.hold(job_id, GRACE):
+        with bench.leases.hold(claimed.attempt.job_id, GRACE):
             _look(claimed, bench)
     except DATABASE_AWAY as error:
         log.warning("job %s waits for the database: %s", job_id, error)

@@ -20,10 +20,18 @@ CLAIM_LEAD = timedelta(seconds=1)
 #: So long a claim waits for another program that holds the post's row.
 LOCK_TIMEOUT = "5s"
 
-_LOCK_AND_READ = f"""{READ}
+# Two statements in one round trip: what is read after the wait for the lock is the content that the owner committed
+# with the row.  A post that is under way is not locked: a repeated message must not hold up its intent.
+_LOCK_AND_READ = f"""
+    set local lock_timeout = '{LOCK_TIMEOUT}';
+    select from post_instance p
+     where p.id = %(post_id)s and {DUE} and p.due_at <= now() + %(lead)s
+       and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')
+       for update;
+    {READ}
      where p.id = %(post_id)s and {DUE} and {NOT_TOO_LATE}
        and p.due_at <= now() + %(lead)s and a.status <> 'disabled'
-       for update of p"""
+       and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')"""
 
 _INSERT = """
     insert into publish_job as j (
@@ -42,6 +50,7 @@ _INSERT = """
             and e.scheduled_for = %(scheduled_for)s and e.evidence ? 'account_rejected') as was_rejected,
         (select jsonb_build_object('content', e.content, 'idempotency_key', e.idempotency_key, 'prepared', e.prepared)
            from publish_job e where e.post_instance_id = %(post_id)s and e.status = 'failed' and e.looks > 0
+            and e.error_kind <> 'content'
           order by e.attempt desc limit 1) as found_absent"""
 
 
@@ -54,11 +63,12 @@ def claim(post_id: int, *, worker: str, max_lateness: timedelta | None) -> Attem
     """
     with transaction():
         found = row(
-            f"set local lock_timeout = '{LOCK_TIMEOUT}';" + _LOCK_AND_READ,
+            _LOCK_AND_READ,
             {"post_id": post_id, "lead": CLAIM_LEAD, "max_lateness": max_lateness},
         )
         if found is None:
             return None
+        post_id = found["post_id"]  # the message may have written it in other words
         if found["account_paused"]:
             _wait_for_the_account(post_id)
             return None

@@ -120,7 +120,7 @@ def keep_late_receipt(job_id: int, receipt: Confirmed) -> bool:
 
 #: A job that is still ours: the attempt itself, or this very look at it.
 _OURS = """id = %(job_id)s and worker = %(worker)s
-           and (status = 'running' and %(looks)s = 0 or status = 'unknown' and looks = %(looks)s)"""
+           and (status = 'running' and %(looks)s = 0 or status = 'unknown' and %(looks)s > 0 and looks = %(looks)s)"""
 
 
 def settle_refusal(ending: Ending) -> bool:
@@ -149,6 +149,9 @@ def settle_refusal(ending: Ending) -> bool:
                                            else now() + %(retry_in)s end,
                            dispatched_for = null
                       from job where {STILL_CLAIMED}
+                ), changed as (
+                    update post_instance p set dispatched_for = null
+                      from job where p.id = job.post_instance_id and p.status = 'Scheduled' and not ({STILL_CLAIMED})
                 )
                 select id from job""",
                 _written(ending) | {"post_status": post, "retry_in": ending.settlement.retry_in},

@@ -14,9 +14,9 @@ def mend(limit: int = 1000) -> list[tuple[int, str, str]]:
     """Put posts back to what their jobs say; returns each with what was found and what it became.
 
     Found by the time of their last write, so that the cost does not grow with the table: posts that are not `Posted`
-    although a job completed, and `Publishing` ones that no open job stands behind (nothing of them is under way, so
-    they are due anew).  `Scheduled` ones are left to the claim.  A settle that runs meanwhile moves job and post in
-    one statement: this sees both before, or both after.
+    although a job completed (`Scheduled` ones too: a claim no longer meets those that are late or switched off), and
+    `Publishing` ones that no open job stands behind (nothing of them is under way, so they are due anew).  A settle
+    that runs meanwhile moves job and post in one statement: this sees both before, or both after.
     """
     with single_statement():
         return [
@@ -28,7 +28,7 @@ def mend(limit: int = 1000) -> list[tuple[int, str, str]]:
                       from post_instance p
                       left join publish_job j on j.post_instance_id = p.id
                                              and j.status in ('running', 'unknown', 'completed')
-                     where p.status not in ('Posted', 'Scheduled') and p.updated_at > now() - %(look_back)s
+                     where p.status <> 'Posted' and p.updated_at > now() - %(look_back)s
                        and (j.status = 'completed' or p.status = 'Publishing' and j.id is null)
                      order by p.updated_at limit %(limit)s
                        for update of p skip locked
@@ -39,7 +39,7 @@ def mend(limit: int = 1000) -> list[tuple[int, str, str]]:
                        platform_post_id = coalesce(j.platform_post_id, p.platform_post_id),
                        permalink = coalesce(j.permalink, p.permalink),
                        last_error = case when j.id is null then p.last_error end,
-                       dispatched_for = null
+                       retry_at = case when j.id is null then p.retry_at end, dispatched_for = null
                   from stray left join publish_job j on j.id = stray.job_id
                  where p.id = stray.id and p.status = stray.was
                 returning p.id, stray.was, p.status""",

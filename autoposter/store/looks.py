@@ -50,7 +50,7 @@ def claim_look(job_id: int, *, worker: str) -> Look | None:
     if found is None:
         return None
     attempt = Attempt(
-        job_id=job_id,
+        job_id=found["job_id"],
         post_id=found["post_id"],
         worker=worker,
         attempt=found["attempt"],
