@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from select import select
 
 import pytest
 from pydantic import SecretStr
@@ -480,8 +481,9 @@ def test_what_is_missing_is_asked_for_and_secrets_are_not_echoed(run, board, env
         os.environ["PYTHONPATH"] = str(board)
         os.execv(AUTOPOSTER, [str(AUTOPOSTER), "accounts", "add", "board", "--name", "shop"])
     shown = b""
-    for question, answer in ((b"handle", b"@shop\n"), (b"token", b"s3cret-typed\n"), (b"connected", b"")):
+    for question, answer in ((b"handle: ", b"@shop\n"), (b"token: ", b"s3cret-typed\n"), (b"connected", b"")):
         while question not in shown:
+            assert select([terminal], [], [], 30)[0], shown
             shown += os.read(terminal, 1000)
         os.write(terminal, answer)
     _, code = os.waitpid(child, 0)

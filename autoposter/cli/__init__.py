@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from autoposter.cli import accounts, audit, keys, migrate, plugins, posts, schedule, up
+from autoposter.cli import accounts, audit, demo, keys, migrate, plugins, posts, schedule, up
 from autoposter.errors import AutoposterError, WrongUsage
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its traces show local variables, and with them secrets
 )
 app.command()(up.up)
+app.command()(demo.demo)
 app.command()(migrate.migrate)
 app.add_typer(accounts.app, name="accounts")
 app.command()(schedule.schedule)
