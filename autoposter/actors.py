@@ -11,9 +11,10 @@ from datetime import timedelta
 from functools import partial
 
 import dramatiq
+import redis
 from periodiq import PeriodiqMiddleware, cron
 
-from autoposter import logs, publishing, recovery, scanning
+from autoposter import events, logs, publishing, recovery, scanning
 from autoposter.broker import build_broker
 from autoposter.clock import Clock
 from autoposter.credentials import Keyring
@@ -39,6 +40,16 @@ def _settings() -> Settings:
     return settings
 
 
+def _announce(event: str, about: int) -> None:
+    """Have plugins told, best effort: the tables are the truth."""
+    if not bench.host.listens(event):
+        return
+    try:
+        notify.send(event, about)
+    except redis.RedisError as error:
+        log.warning("%s of %s is not told: %s", event, about, error)
+
+
 def _bench(settings: Settings) -> Workbench:
     return Workbench(
         worker=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
@@ -49,6 +60,7 @@ def _bench(settings: Settings) -> Workbench:
         max_lateness=settings.max_lateness,
         clock=Clock(),
         leases=Leases(),
+        announce=_announce,
     )
 
 
@@ -75,7 +87,7 @@ def dispatch() -> scanning.Found:
 def do_chores() -> None:
     """What is not urgent: begin to prepare, end what came too late, mend what another program wrote differently."""
     scanning.begin_preparing(bench.host.prepare_ahead())
-    scanning.end_missed_posts(settings.max_lateness)
+    scanning.end_missed_posts(settings.max_lateness, bench.announce)
     scanning.mend_stray_posts()
 
 
@@ -108,6 +120,12 @@ def look(job_id: int) -> None:
 def prepare(post_id: int) -> None:
     """Prepare a post ahead of its due time."""
     preparing.prepare(post_id)
+
+
+@actor(priority=30)
+def notify(event: str, about: int) -> None:
+    """Tell plugins of an event of a job, post or account, by its id."""
+    events.tell(event, about, bench)
 
 
 @actor(priority=20, periodic=cron("* * * * *"))

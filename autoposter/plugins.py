@@ -25,6 +25,7 @@ import pluggy
 from autoposter.clock import Stopwatch
 from autoposter.errors import AutoposterError
 from autoposter.installed import Loaded, Plugin, installed, load, normal
+from autoposter.listening import Listening
 from autoposter.publishers import Publisher
 
 __all__ = ["Host", "NoPublisher", "Plugin"]
@@ -49,6 +50,7 @@ class Host:
         """Load what is installed.  `allow`: only these distributions are imported; None: all."""
         self._allow = None if allow is None else {normal(name) for name in (*allow, OURS)}
         self._lock = threading.Lock()  # held while looking; what was found is replaced as a whole and read without it
+        self._listening = Listening()
         self._loaded: dict[tuple[str, ...], Loaded] = {}
         self._left_out: list[Plugin] = []
         self._brought: dict[str, list[Loaded]] = {}
@@ -91,15 +93,17 @@ class Host:
             self._look()
 
     def notify(self, event: str, **arguments: object) -> None:
-        """Tell every plugin of an event, with those of the arguments that it takes.  What it raises is logged."""
+        """Tell every plugin of an event, with those of the arguments it takes.  One that fails or hangs harms none."""
         for loaded in self._loaded.values():
             caller: pluggy.HookCaller = getattr(loaded.hooks, event)
             for implementation in caller.get_hookimpls():
                 taken = {*implementation.argnames, *implementation.kwargnames}
-                try:
-                    implementation.function(**{name: arguments[name] for name in taken & arguments.keys()})
-                except (Exception, SystemExit):
-                    log.exception("The plugin %s failed in %s.", loaded.plugin.id, event)
+                given = {name: arguments[name] for name in taken & arguments.keys()}
+                self._listening.call(f"{event} of the plugin {loaded.plugin.id}", implementation.function, given)
+
+    def listens(self, event: str) -> bool:
+        """Whether any plugin wants to be told of an event."""
+        return any(getattr(loaded.hooks, event).get_hookimpls() for loaded in self._loaded.values())
 
     def _look_again(self) -> None:
         with self._lock:

@@ -84,12 +84,12 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
             ended_at = bench.clock.now()
             evidence |= tools.wire.evidence
             if isinstance(outcome, Refused) and outcome.kind is ErrorKind.ACCOUNT:
-                outcome = _account_rejected(attempt, outcome, tools, evidence)
+                outcome = _account_rejected(attempt, outcome, tools, evidence, bench)
     except Unequipped as unequipped:
         outcome, ended_at = unequipped.refusal, None
         log.error("post %s: %s", attempt.post_id, outcome.message, exc_info=True)
     bench.leases.allow(attempt.job_id, None)
-    settle(attempt, outcome, policy=bench.policy, ended_at=ended_at, evidence=evidence)
+    settle(attempt, outcome, policy=bench.policy, ended_at=ended_at, evidence=evidence, announce=bench.announce)
 
 
 def _disconnected(attempt: Attempt) -> Refused:
@@ -182,11 +182,14 @@ def call(attempt: Attempt, tools: Tools, prepared: dict[str, Any], *, promised: 
     return lifecycle.judge(said, tools.wire.record, trouble=what)
 
 
-def _account_rejected(attempt: Attempt, refusal: Refused, tools: Tools, evidence: dict[str, Any]) -> Refused:
+def _account_rejected(
+    attempt: Attempt, refusal: Refused, tools: Tools, evidence: dict[str, Any], bench: Workbench
+) -> Refused:
     """What follows a rejected account: other credentials by now, or a disconnected account, or only a refused post."""
     evidence["account_rejected"] = True
     version = attempt.account.credentials_version
-    if not attempt.was_rejected and account_states.credentials_version(attempt.account.id) != version:
+    now = until_written(lambda: account_states.credentials_version(attempt.account.id))
+    if not attempt.was_rejected and now != version:
         return Refused(ErrorKind.TRANSIENT, f"{refusal.message} It was reconnected meanwhile.")
     if _still_works(tools):
         return refusal
@@ -194,6 +197,7 @@ def _account_rejected(attempt: Attempt, refusal: Refused, tools: Tools, evidence
         lambda: account_states.disconnect(attempt.account.id, credentials_version=version, reason=refusal.message)
     ):
         log.error("%s (%s) is disconnected: %s", attempt.account.platform, attempt.account.name, refusal.message)
+        bench.announce("autoposter_account_disconnected", attempt.account.id)
     return refusal
 
 

@@ -23,12 +23,13 @@ from autoposter.lifecycle import (
     Refused,
     RetryPolicy,
     Settlement,
+    Status,
     Step,
 )
 from autoposter.outcomes import clean, log_trace, trouble
 from autoposter.publishers import ContentRejected, Publisher, PublishError
 from autoposter.publishing import GRACE, call, can_find, find
-from autoposter.settling import settle, until_written
+from autoposter.settling import Announce, announce_nothing, settle, until_written
 from autoposter.store import jobs, leases, looks
 from autoposter.store.jobs import Ending
 from autoposter.store.looks import Look
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 WITHOUT_PUBLISHER = timedelta(minutes=5)
 
 
-def take_over_expired(policy: RetryPolicy) -> int:
+def take_over_expired(policy: RetryPolicy, announce: Announce = announce_nothing) -> int:
     """Take over the jobs whose workers gave no sign of life; returns how many were won."""
     won = 0
     for lost in leases.expired():
@@ -54,6 +55,8 @@ def take_over_expired(policy: RetryPolicy) -> int:
         if taken:
             won += 1
             log.warning("post %s: %s", lost.post_id, error)
+            if not lost.intended and settlement.post is Status.FAILED:
+                announce("autoposter_post_failed", lost.job_id)
     return won
 
 
@@ -174,17 +177,16 @@ def _without_publisher(claimed: Look, why: str, bench: Workbench) -> Finding:
 def _settle_look(claimed: Look, finding: Finding, evidence: dict[str, Any], bench: Workbench) -> None:
     attempt = claimed.attempt
     match finding:
-        case Confirmed():
+        case Confirmed() | Refused():
             settle(
                 attempt,
                 finding,
                 policy=bench.policy,
-                ended_at=bench.clock.now(),
+                ended_at=bench.clock.now() if isinstance(finding, Confirmed) else None,
                 evidence=evidence,
                 looks=claimed.looks,
+                announce=bench.announce,
             )
-        case Refused():
-            settle(attempt, finding, policy=bench.policy, ended_at=None, evidence=evidence, looks=claimed.looks)
         case LookAgain(at, why, call_ended_at):
             log.info("post %s: looked for it (%s); looking again at %s", attempt.post_id, why, at)
             ending = _ending(claimed, evidence | {"last_look": why}, call_ended_at)
@@ -193,6 +195,7 @@ def _settle_look(claimed: Look, finding: Finding, evidence: dict[str, Any], benc
             ending = _ending(claimed, evidence)
             if until_written(lambda: jobs.give_up_looking(ending)):
                 log.error("post %s is Unconfirmed: nobody can tell whether it was published", attempt.post_id)
+                bench.announce("autoposter_post_unconfirmed", attempt.job_id)
 
 
 def _ending(claimed: Look, evidence: dict[str, Any], ended_at: datetime | None = None) -> Ending:

@@ -88,7 +88,7 @@ def begin_preparing(ahead: Mapping[str, timedelta]) -> int:
     return preparations.begin({platform: window for platform, window in ahead.items() if window > timedelta(0)})
 
 
-def end_missed_posts(max_lateness: timedelta | None) -> int:
+def end_missed_posts(max_lateness: timedelta | None, announce: Callable[[str, int], None]) -> int:
     """End the posts that came too late; returns how many.  With `max_lateness` None none ever does."""
     if max_lateness is None:
         return 0
@@ -96,6 +96,8 @@ def end_missed_posts(max_lateness: timedelta | None) -> int:
     for post_id, status in ended:
         what = "is Missed: it was never sent" if status == Status.MISSED else "is Failed: no time is left to try again"
         log.error("post %s %s within AUTOPOSTER_MAX_LATENESS (%s)", post_id, what, max_lateness)
+        if status == Status.MISSED:
+            announce("autoposter_post_missed", post_id)
     return len(ended)
 
 

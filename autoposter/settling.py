@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from autoposter import lifecycle
 from autoposter.lifecycle import Confirmed, Outcome, Refused, RetryPolicy, Settlement, Status, Unknown, Withdrawn
@@ -20,6 +20,14 @@ log = logging.getLogger(__name__)
 TRY_AGAIN = timedelta(seconds=1)
 
 
+#: Tells of an event (`autoposter_post_published`, ...) of a job, post or account by its id.
+Announce = Callable[[str, int], None]
+
+
+def announce_nothing(event: str, about: int) -> None:
+    """Where there is nobody to tell."""
+
+
 def settle(
     attempt: Attempt,
     outcome: Outcome,
@@ -28,6 +36,7 @@ def settle(
     ended_at: datetime | None,
     evidence: dict[str, Any],
     looks: int = 0,
+    announce: Announce = announce_nothing,
 ) -> None:
     """Write an outcome of an attempt (`looks` 0), or of a look at it, and log it.
 
@@ -51,7 +60,8 @@ def settle(
         log.warning("%s pauses for %s: %s", _account(attempt), pause, outcome.message)
     match outcome:
         case Confirmed():
-            _settle_receipt(attempt, outcome, ended_at or attempt.due_at, evidence)
+            if _settle_receipt(attempt, outcome, ended_at or attempt.due_at, evidence):
+                announce("autoposter_post_published", attempt.job_id)
         case Unknown():
             if until_written(lambda: jobs.settle_unknown(ending)):
                 log.error("post %s on %s: it may have been published: %s", *_which(attempt), outcome.message)
@@ -60,11 +70,16 @@ def settle(
         case Refused() | Withdrawn():
             if until_written(lambda: jobs.settle_refusal(ending)):
                 _log_refusal(attempt, outcome, settlement, policy)
+                if settlement.post is Status.FAILED:
+                    announce("autoposter_post_failed", attempt.job_id)
             else:
                 _lost(attempt, outcome)
 
 
-def until_written(write: Callable[[], bool]) -> bool:
+T = TypeVar("T")
+
+
+def until_written(write: Callable[[], T]) -> T:
     """Repeat a move until the database has taken it; returns its verdict.
 
     Whatever the database says is trouble of our own, and never the end of a post.
@@ -80,16 +95,18 @@ def until_written(write: Callable[[], bool]) -> bool:
             time.sleep(TRY_AGAIN.total_seconds())
 
 
-def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, evidence: dict[str, Any]) -> None:
+def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, evidence: dict[str, Any]) -> bool:
     if until_written(lambda: jobs.settle_receipt(attempt.job_id, receipt, posted_at=posted_at, evidence=evidence)):
         late = (posted_at - attempt.due_at) / timedelta(milliseconds=1)
         log.info("post %s is Posted on %s as %s, %.0f ms late", *_which(attempt), receipt.platform_post_id, late)
-    elif until_written(lambda: jobs.keep_late_receipt(attempt.job_id, receipt)):
+        return True
+    if until_written(lambda: jobs.keep_late_receipt(attempt.job_id, receipt)):
         log.error(
             "post %s on %s: a receipt (%s) came after its attempt was taken for not sent; it may be out twice",
             *_which(attempt),
             receipt.platform_post_id,
         )
+    return False
 
 
 def _log_refusal(attempt: Attempt, outcome: Refused | Withdrawn, settlement: Settlement, policy: RetryPolicy) -> None:

@@ -18,6 +18,7 @@ from autoposter.media import MediaShelf
 from autoposter.plugins import Host, NoPublisher
 from autoposter.publishers import Account, Post, Publisher
 from autoposter.publishers.http import Wire
+from autoposter.settling import Announce, announce_nothing
 from autoposter.store.snapshots import Attempt, Snapshot
 
 
@@ -34,6 +35,7 @@ class Workbench:
     max_lateness: timedelta | None
     clock: Clock
     leases: Leases
+    announce: Announce = announce_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,11 @@ def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterato
         raise Unequipped(Refused(ErrorKind.TRANSIENT, str(error))) from error
     credentials = _parse(kind.Credentials, values, ErrorKind.ACCOUNT, f"The credentials of {account.name}")
     settings = _parse(kind.Settings, account.settings, ErrorKind.ACCOUNT, f"The settings of {account.name}")
-    post = _post(attempt, attempt.content, attempt.idempotency_key, kind, bench.shelf)
-    earlier = attempt.found_absent if isinstance(attempt, Attempt) else None
-    earlier_post = (
-        _post(attempt, earlier["content"], earlier["idempotency_key"], kind, bench.shelf) if earlier else None
+    post = post_of(
+        attempt, attempt.content, attempt.idempotency_key, parsed_options(kind, attempt.content), bench.shelf
     )
+    earlier = attempt.found_absent if isinstance(attempt, Attempt) else None
+    earlier_post = _earlier_post(attempt, earlier, kind, bench.shelf) if earlier else None
     secrets = frozenset(_secrets(values))
     with Wire(secrets=secrets) as wire:
         publisher = kind(
@@ -96,16 +98,27 @@ def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterato
         yield Tools(publisher, post, earlier_post, wire, secrets)
 
 
-def _post(attempt: Snapshot, content: dict[str, Any], key: str, kind: type[Publisher], shelf: MediaShelf) -> Post:
+def _earlier_post(attempt: Snapshot, earlier: dict[str, Any], kind: type[Publisher], shelf: MediaShelf) -> Post:
+    content = earlier["content"]
+    return post_of(attempt, content, earlier["idempotency_key"], parsed_options(kind, content), shelf)
+
+
+def parsed_options(kind: type[Publisher], content: dict[str, Any]) -> BaseModel:
+    """The platform's options of a content.  Raises Unequipped where they make no sense to its publisher."""
     options = {} if content["options"] is None else content["options"]
+    return _parse(kind.Options, options, ErrorKind.CONTENT, f"The options for {kind.platform}")
+
+
+def post_of(snapshot: Snapshot, content: dict[str, Any], key: str, options: BaseModel, shelf: MediaShelf) -> Post:
+    """The post that a publisher is handed, saying what `content` says."""
     return Post(
-        id=attempt.post_id,
+        id=snapshot.post_id,
         caption=content["caption"],
         link=content["link"],
         media=tuple(shelf.media(asset) for asset in content["media"]),
-        options=_parse(kind.Options, options, ErrorKind.CONTENT, f"The options for {kind.platform}"),
-        scheduled_for=attempt.scheduled_for,
-        attempted_at=attempt.attempted_at,
+        options=options,
+        scheduled_for=snapshot.scheduled_for,
+        attempted_at=snapshot.attempted_at,
         idempotency_key=key,
     )
 

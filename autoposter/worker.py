@@ -271,5 +271,5 @@ class Heartbeat:
             self._last_sign = started
         self._unbroken_since = self._unbroken_since or started
         if started - self._unbroken_since >= UNBROKEN.total_seconds():
-            take_over_expired(policy)
+            take_over_expired(policy, self._bench.announce)
         self._last_beat = time.monotonic()

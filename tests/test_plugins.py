@@ -433,7 +433,7 @@ def test_a_listener_that_fails_keeps_no_other_from_hearing(
 
     assert notebook == [7, 7]
     [record] = caplog.records
-    assert record.getMessage() == "The plugin autoposter-b:b failed in autoposter_post_failed."
+    assert record.getMessage() == "autoposter_post_failed of the plugin autoposter-b:b failed."
     assert record.exc_info
 
 
