@@ -153,7 +153,9 @@ class _Transport(httpx2.BaseTransport):
     def _answer(
         self, pool: httpcore2.ConnectionPool, request: httpx2.Request, call: Call, fence: Fence | None
     ) -> httpx2.Response:
-        answer = pool.handle_request(_core_request(request, Deadline(_time_for(request, self.standing))))
+        since = Stopwatch()  # started before the fence is asked: frozen in between, nothing is left
+        deadline = Deadline(_time_for(request, self.standing), since)
+        answer = pool.handle_request(_core_request(request, deadline))
         body = _Body(request, answer, self._calls, call, fence)
         response = _Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
         self._calls.answered(call, answer.status, response.headers)

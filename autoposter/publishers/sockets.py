@@ -37,12 +37,12 @@ class Deadline(float):
     By the monotonic and the wall clock: a process that was frozen in the midst of a body sends no more of it.
     """
 
-    def __new__(cls, lasts: timedelta) -> Deadline:
+    def __new__(cls, lasts: timedelta, since: Stopwatch | None = None) -> Deadline:
         return super().__new__(cls, lasts.total_seconds())
 
-    def __init__(self, lasts: timedelta) -> None:
+    def __init__(self, lasts: timedelta, since: Stopwatch | None = None) -> None:
         self._lasts = lasts
-        self._watch = Stopwatch()
+        self._watch = since or Stopwatch()
 
     def left(self, otherwise: type[Exception]) -> float:
         """The seconds that are left, more than 0; raises `otherwise` when there are none."""
