@@ -91,25 +91,26 @@ class Database(PooledPostgresqlDatabase):
 database = Database(None, autoconnect=False, max_connections=POOL_SIZE, timeout=POOL_TIMEOUT_SECONDS)
 
 
+#: The process that chose the database; a forked child finds another id than its own.
+_chooser: int | None = None
+
+
 def connect_to(url: str) -> None:
     """Choose the database.  Opens nothing yet; the pool opens what it needs."""
+    global _chooser
     database.close_idle()  # they lead to the database that was chosen before
     database.init("autoposter", dsn=url)  # the name only tells Peewee that it may open; the URL says where
+    _chooser = os.getpid()
 
 
 def connect_once(url: str) -> bool:
-    """Choose the database, unless it is chosen already.  True: it was not, or by the process that forked this one."""
-    global _chooser
-    if database.connect_params.get("dsn") == url and _chooser in (None, os.getpid()):
+    """Choose the database, unless this process has chosen it already.  True: it had not."""
+    if database.connect_params.get("dsn") == url and _chooser == os.getpid():
         return False
-    database.dispose()  # a fork's connections are its parent's: forget them, and close nothing
+    if _chooser != os.getpid():
+        database.dispose()  # a fork's connections are its parent's: forget them, and close nothing
     connect_to(url)
-    _chooser = os.getpid()
     return True
-
-
-#: The process in which `connect_once` chose the database; a forked child finds another id than its own.
-_chooser: int | None = None
 
 
 @contextmanager
