@@ -15,17 +15,21 @@ from autoposter.lifecycle import Confirmed, ErrorKind, Settlement, Status
 from autoposter.store import CLAIMED, STILL_CLAIMED
 from autoposter.store.snapshots import Attempt
 
+#: So long an intent waits for another program that holds the post's row: a later one would not be acted upon.
+LOCK_TIMEOUT = "2s"
+
 
 def intend(attempt: Attempt, prepared: dict[str, Any]) -> datetime | None:
     """Promise the one irreversible call.  Returns the time of the intent; None: nothing may be sent.
 
     The job is locked first: a take-over that comes second finds an intent, one that came first has ended the job.
     The post's owner: a change that comes first makes the post's condition false; one that comes second meets
-    `Publishing`.
+    `Publishing`.  Raises OperationalError where somebody holds the post's row for longer than `LOCK_TIMEOUT`.
     """
     with single_statement():
         intended = row(
-            """
+            f"""
+            set local lock_timeout = '{LOCK_TIMEOUT}';
             with job as (
                 select j.id, j.post_instance_id, j.scheduled_for, j.channel_account_id,
                        (j.content ->> 'content_item_id')::bigint as content_item_id

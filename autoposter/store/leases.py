@@ -1,4 +1,9 @@
-"""Leases of running jobs: renewed by their worker, taken over from a dead one."""
+"""Leases of running jobs: renewed by their worker, taken over from a dead one.
+
+The heartbeat makes these moves, and waits for nobody: what another holds is skipped, and found again a second later.
+Else one foreign transaction that stays open on one post (an intent waits for it, with its job locked) would stop the
+renewal of all leases.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +22,22 @@ LEASE = timedelta(seconds=10)
 def renew(job_ids: Collection[int], *, worker: str) -> set[int]:
     """Renew the leases of jobs that are still ours; returns which are.
 
-    Against a take-over: whichever locks the job first; the other then sees a lease that runs, or a job that ended.
+    Against a take-over: whichever locks the job first; the other skips it, and next time sees a lease that runs, or a
+    job that ended.
     """
     with single_statement():
         return {
             int(renewed["id"])
             for renewed in rows(
-                "update publish_job set lease_until = now() + %(lease)s"
-                " where id = any(%(ids)s) and worker = %(worker)s and status in ('running', 'unknown')"
-                " and lease_until is not null returning id",
+                """
+                with ours as (
+                    select id from publish_job
+                     where id = any(%(ids)s) and worker = %(worker)s and status in ('running', 'unknown')
+                       and lease_until is not null
+                       for update skip locked
+                )
+                update publish_job j set lease_until = now() + %(lease)s from ours where j.id = ours.id
+                returning j.id""",
                 {"lease": LEASE, "ids": list(job_ids), "worker": worker},
             )
         }
@@ -62,19 +74,30 @@ def expired(limit: int = 100) -> list[Expired]:
         ]
 
 
-def take_over_unsent(lost: Expired, settlement: Settlement, error: str) -> bool:
-    """End an expired job without an intent: nothing was sent.  False: it was settled, renewed, intended or taken.
+#: An expired job that nobody moves at this moment, nor its post.
+_FREE = """
+                with free as (
+                    select j.id as free_id
+                      from publish_job j join post_instance p on p.id = j.post_instance_id
+                     where j.id = %(job_id)s and j.status = 'running' and j.lease_until < now()
+                       for update of j, p skip locked
+                ), job as (
+                    update publish_job"""
 
-    Against the worker's own intent: both lock the job first and look at its lease, one for running, one for over.
+
+def take_over_unsent(lost: Expired, settlement: Settlement, error: str) -> bool:
+    """End an expired job without an intent: nothing was sent.
+
+    False: it was settled, renewed, intended or taken, or somebody holds it or its post.  Against the worker's own
+    intent: both lock the job first and look at its lease, one for running, one for over.
     """
     with single_statement():
         return bool(
             row(
-                f"""
-                with job as (
-                    update publish_job
+                f"""{_FREE}
                        set status = %(job_status)s, error_kind = 'worker_lost', error = %(error)s, finished_at = now()
-                     where id = %(job_id)s and status = 'running' and lease_until < now() and intent_at is null
+                      from free
+                     where id = free_id and status = 'running' and lease_until < now() and intent_at is null
                     returning id, {CLAIMED}
                 ), post as (
                     update post_instance p
@@ -93,16 +116,15 @@ def take_over_unsent(lost: Expired, settlement: Settlement, error: str) -> bool:
 
 
 def take_over_sent(lost: Expired, error: str) -> bool:
-    """Begin to reconcile an expired job with an intent.  False: it was settled, renewed or taken meanwhile."""
+    """Begin to reconcile an expired job with an intent.  False: it was settled, renewed or taken, or is held."""
     with single_statement():
         return bool(
             row(
-                f"""
-                with job as (
-                    update publish_job
+                f"""{_FREE}
                        set status = 'unknown', error_kind = 'unknown', error = %(error)s,
                            lease_until = null, look_at = now()
-                     where id = %(job_id)s and status = 'running' and lease_until < now() and intent_at is not null
+                      from free
+                     where id = free_id and status = 'running' and lease_until < now() and intent_at is not null
                     returning id, {CLAIMED}
                 ), post as (
                     update post_instance p set last_error = %(error)s from job where {STILL_CLAIMED}

@@ -1,0 +1,532 @@
+"""Two at once, in both orders: which statement decides, who is told that he lost, and that nothing is left half done.
+
+Each race is staged: one party holds the row in a transaction of its own, the other is seen to wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import moves
+import psycopg2
+import pytest
+from factories import Factories
+from moves import (
+    POLICY,
+    SECOND,
+    claim,
+    claimed,
+    ending,
+    intended,
+    receive,
+    refuse,
+    take_over,
+    unconfirmed,
+    unknown,
+)
+from staging import Stage
+
+from autoposter.database import DATABASE_AWAY
+from autoposter.lifecycle import INTENT_LASTS, Withdrawn
+from autoposter.recovery import take_over_expired
+from autoposter.store import jobs, leases, looks, posts
+from autoposter.store.snapshots import Attempt
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    made = Stage(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def post_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
+    return partial(factories.row, "post_instance")
+
+
+@pytest.fixture
+def job_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
+    return partial(factories.row, "publish_job")
+
+
+@pytest.fixture
+def expire(factories: Factories) -> Callable[[Attempt], leases.Expired]:
+    return partial(moves.expire, factories)
+
+
+def outcome(late: Future[Any]) -> Any:
+    return late.result(timeout=10)
+
+
+# --- the owner -------------------------------------------------------------------------------------------------------
+
+OWNER = {
+    "cancels": "update post_instance set status = 'Cancelled'",
+    "moves": "update post_instance set scheduled_for = scheduled_for + interval '1 h'",
+    "switches off": "update post_instance set autopost_enabled = false",
+    "empties": "update post_instance set content_item_id = null",
+    "deletes": "delete from post_instance",
+}
+owner = pytest.mark.parametrize("change", OWNER.values(), ids=OWNER.keys())
+
+
+@pytest.mark.parametrize("change", [OWNER[name] for name in OWNER if name != "deletes"])
+def test_an_intent_that_waited_for_the_owner_sends_nothing(
+    stage: Stage, factories: Factories, make_post: Any, change: str
+) -> None:
+    attempt = claimed(make_post(-SECOND))
+
+    with stage.program() as owner:
+        owner("select 1 from post_instance for update")
+        late = stage.begin(jobs.intend, attempt, {})
+        stage.wait_until_blocked()
+        owner(change)
+
+    assert outcome(late) is None
+    assert factories.query("select 1 from publish_job where intent_at is not null") == []
+    assert factories.query("select 1 from post_instance where status = 'Publishing'") == []
+
+
+@owner
+def test_an_owner_who_waited_for_an_intent_meets_a_publishing_post(
+    stage: Stage, factories: Factories, make_post: Any, post_row: Any, change: str
+) -> None:
+    post = make_post(-SECOND)
+    attempt = claimed(post)
+
+    def guarded() -> int:
+        """As owners are told to: only what is still Scheduled is changed."""
+        with stage.program() as owner:
+            return len(owner(f"{change} where id = {post} and status = 'Scheduled' returning id"))
+
+    with stage.program() as worker:
+        worker("update post_instance set status = 'Publishing'")
+        worker("update publish_job set intent_at = now() where id = %s", (attempt.job_id,))
+        late = stage.begin(guarded)
+        stage.wait_until_blocked()
+
+    assert outcome(late) == 0
+    assert post_row(post)["status"] == "Publishing"
+
+
+@pytest.mark.parametrize("move", ["cancel", "reschedule"])
+def test_people_who_waited_for_an_intent_are_told_that_it_is_too_late(
+    stage: Stage, make_post: Any, post_row: Any, move: str
+) -> None:
+    post = make_post(-SECOND)
+    claimed(post)
+    act = (
+        partial(posts.cancel, [post])
+        if move == "cancel"
+        else partial(posts.reschedule, [post], datetime.now(UTC) + timedelta(hours=1))
+    )
+
+    with stage.program() as worker:
+        worker("update post_instance set status = 'Publishing'")
+        late = stage.begin(act)
+        stage.wait_until_blocked()
+
+    assert outcome(late) == ({post: "Publishing"} if move == "cancel" else {})
+    assert post_row(post)["status"] == "Publishing"
+
+
+def test_a_claim_that_waited_for_an_owner_reads_all_that_was_committed_together(
+    stage: Stage, factories: Factories, make_post: Any, make_content: Any, make_media: Any
+) -> None:
+    post, other = make_post(-SECOND), make_content(caption="other")
+    make_media(other, source="new.jpg")
+
+    with stage.program() as owner:
+        owner("update post_instance set content_item_id = %s, channel_account_id = channel_account_id", (other,))
+        owner("update content_item set caption = 'new' where id = %s", (other,))
+        late = stage.begin(claim, post)
+        stage.wait_until_blocked()
+
+    attempt = outcome(late)
+    assert attempt is not None
+    assert attempt.content["caption"] == "new"
+    assert [asset["source"] for asset in attempt.content["media"]] == ["new.jpg"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "delete from post_instance",
+        "update post_instance set status = 'Cancelled'",
+        "update post_instance set scheduled_for = now() + interval '1 h'",
+    ],
+)
+def test_a_claim_that_waited_for_an_owner_who_took_the_post_back_takes_nothing(
+    stage: Stage, factories: Factories, make_post: Any, change: str
+) -> None:
+    post = make_post(-SECOND)
+
+    with stage.program() as owner:
+        owner(change)
+        late = stage.begin(claim, post)
+        stage.wait_until_blocked()
+
+    assert outcome(late) is None
+    assert factories.query("select 1 from publish_job") == []
+
+
+def test_an_owner_who_deletes_a_claimed_post_ends_its_attempt(
+    stage: Stage, factories: Factories, make_post: Any
+) -> None:
+    attempt = claimed(make_post(-SECOND))
+    factories.query("delete from post_instance")
+
+    assert jobs.intend(attempt, {}) is None
+    assert not jobs.settle_refusal(ending(attempt, Withdrawn("gone")))
+    assert not receive(attempt)
+
+
+def test_a_publishing_post_is_not_deleted(stage: Stage, factories: Factories, make_post: Any) -> None:
+    intended(make_post(-SECOND))
+
+    with pytest.raises(psycopg2.errors.RestrictViolation, match="is being published"):
+        factories.query("delete from post_instance")
+
+
+# --- two workers -----------------------------------------------------------------------------------------------------
+
+
+def test_of_two_claims_one_wins(stage: Stage, factories: Factories, make_post: Any) -> None:
+    post = make_post(-SECOND)
+
+    with stage.program() as somebody:
+        somebody("select 1 from post_instance for update")
+        both = [stage.begin(claim, post, worker) for worker in ("w1", "w2")]
+        stage.wait_until_blocked(2)
+
+    assert sorted(outcome(late) is None for late in both) == [False, True]
+    assert factories.query("select count(*) from publish_job") == [(1,)]
+
+
+def test_a_claim_does_not_wait_for_an_attempt_that_is_under_way_nor_hold_it_up(
+    stage: Stage, make_post: Any, post_row: Any
+) -> None:
+    """Repeated messages while an attempt is settled: a deadlock of the two would cost a second and an error."""
+    post = make_post(-SECOND)
+    attempt = claimed(post)
+
+    with stage.program() as somebody:
+        somebody("select 1 from post_instance for update")
+        settling = stage.begin(jobs.settle_refusal, ending(attempt, Withdrawn("not ready")))
+        stage.wait_until_blocked()
+        repeated = stage.begin(claim, post, "w2")
+        assert outcome(repeated) is None
+
+    assert outcome(settling)
+
+
+def test_of_two_looks_one_wins(stage: Stage, make_post: Any) -> None:
+    attempt = unknown(make_post(-SECOND))
+
+    with stage.program() as somebody:
+        somebody("select 1 from publish_job for update")
+        both = [stage.begin(looks.claim_look, attempt.job_id, worker=worker) for worker in ("w1", "w2")]
+        stage.wait_until_blocked(2)
+
+    found = [outcome(late) for late in both]
+    assert sorted(look is None for look in found) == [False, True]
+    assert [look.looks for look in found if look] == [1]
+
+
+def test_an_intent_that_waited_for_a_take_over_sends_nothing(
+    stage: Stage, factories: Factories, make_post: Any, post_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    attempt = claimed(post)
+
+    with stage.program() as other:
+        other(
+            "update publish_job set status = 'failed', error_kind = 'worker_lost', finished_at = now() where id = %s",
+            (attempt.job_id,),
+        )
+        late = stage.begin(jobs.intend, attempt, {})
+        stage.wait_until_blocked()
+
+    assert outcome(late) is None
+    assert post_row(post)["status"] == "Scheduled"
+
+
+def test_a_renewal_that_comes_in_between_leaves_an_intent_whole(
+    stage: Stage, make_post: Any, post_row: Any, job_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    attempt = claimed(post)
+
+    with stage.program() as heartbeat:
+        heartbeat("update publish_job set lease_until = now() + interval '10 s'")
+        late = stage.begin(jobs.intend, attempt, {"upload": 7})
+        stage.wait_until_blocked()
+
+    at = outcome(late)
+    assert at is not None
+    assert (post_row(post)["status"], job_row(attempt.job_id)["intent_at"]) == ("Publishing", at)
+    assert job_row(attempt.job_id)["prepared"] == {"upload": 7}
+
+
+def test_a_renewal_and_an_edit_that_both_come_in_between_leave_an_intent_whole(
+    stage: Stage, make_post: Any, post_row: Any, job_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    attempt = claimed(post)
+
+    with stage.program() as owner:
+        owner("update post_instance set caption = 'edited'")
+        with stage.program() as heartbeat:
+            heartbeat("update publish_job set lease_until = now() + interval '10 s'")
+            late = stage.begin(jobs.intend, attempt, {})
+            stage.wait_until_blocked()
+        # It has the job now, and waits for the post.
+        stage.wait_until_blocked()
+
+    at = outcome(late)
+    assert at is not None
+    assert (post_row(post)["status"], job_row(attempt.job_id)["intent_at"]) == ("Publishing", at)
+
+
+# --- settle ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_that_waited_for_a_take_over_finds_the_job_unknown_and_wins(
+    stage: Stage, make_post: Any, post_row: Any, job_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    attempt = intended(post)
+
+    with stage.program() as other:
+        other("update publish_job set status = 'unknown', lease_until = null, look_at = now(), error_kind = 'unknown'")
+        other("update post_instance set last_error = 'lost'")
+        late = stage.begin(receive, attempt)
+        stage.wait_until_blocked()
+
+    assert outcome(late)
+    assert (post_row(post)["status"], job_row(attempt.job_id)["status"]) == ("Posted", "completed")
+
+
+def test_a_take_over_that_meets_a_receipt_in_the_middle_takes_nothing(
+    stage: Stage, make_post: Any, job_row: Any, expire: Any
+) -> None:
+    attempt = intended(make_post(-SECOND))
+    lost = expire(attempt)
+
+    with stage.program() as worker:
+        worker("update publish_job set status = 'completed', finished_at = now()")
+        late = stage.begin(take_over, lost)
+        assert not outcome(late)
+
+    assert job_row(attempt.job_id)["status"] == "completed"
+    assert not take_over(lost)
+
+
+def test_a_refusal_that_waited_for_a_take_over_is_not_written(
+    stage: Stage, make_post: Any, post_row: Any, job_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    attempt = intended(post)
+
+    with stage.program() as other:
+        other("update publish_job set status = 'unknown', lease_until = null, look_at = now(), error_kind = 'unknown'")
+        late = stage.begin(refuse, attempt)
+        stage.wait_until_blocked()
+
+    assert not outcome(late)
+    assert (post_row(post)["status"], job_row(attempt.job_id)["status"]) == ("Publishing", "unknown")
+
+
+def test_a_refusal_that_waited_for_an_owner_leaves_the_changed_post_alone(
+    stage: Stage, make_post: Any, post_row: Any, job_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    attempt = claimed(post)
+
+    with stage.program() as owner:
+        owner("update post_instance set status = 'Cancelled'")
+        late = stage.begin(refuse, attempt)
+        stage.wait_until_blocked()
+
+    assert outcome(late)
+    assert (post_row(post)["status"], post_row(post)["last_error"]) == ("Cancelled", None)
+    assert job_row(attempt.job_id)["status"] == "failed"
+
+
+STALE = "update post_instance set status = 'Scheduled', last_error = 'stale', posted_at = null, platform_post_id = null"
+
+
+def test_a_receipt_that_waited_for_a_stale_save_posts_the_post(stage: Stage, make_post: Any, post_row: Any) -> None:
+    post = make_post(-SECOND)
+    attempt = intended(post)
+
+    with stage.program() as form:
+        form(STALE)
+        late = stage.begin(receive, attempt)
+        stage.wait_until_blocked()
+
+    assert outcome(late)
+    assert (post_row(post)["status"], post_row(post)["platform_post_id"]) == ("Posted", "42")
+
+
+def test_a_stale_save_that_waited_for_a_receipt_is_put_back_and_nothing_is_sent(
+    stage: Stage, factories: Factories, make_post: Any, post_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    attempt = intended(post)
+
+    with stage.program() as worker:
+        worker("update publish_job set status = 'completed', platform_post_id = '42', finished_at = now()")
+        worker("update post_instance set status = 'Posted', platform_post_id = '42'")
+        late = stage.begin(factories.query, STALE)
+        stage.wait_until_blocked()
+    outcome(late)
+    assert post_row(post)["status"] == "Scheduled"
+
+    assert claim(post, "w2") is None
+    assert (post_row(post)["status"], post_row(post)["platform_post_id"]) == ("Posted", "42")
+    assert attempt.attempt == 1
+
+
+def test_a_claim_that_meets_a_receipt_in_the_middle_publishes_nothing(
+    stage: Stage, factories: Factories, make_post: Any, post_row: Any
+) -> None:
+    """A stale save over an attempt under way, and its receipt: whoever comes first, there is one attempt."""
+    post = make_post(-SECOND)
+    attempt = intended(post)
+    factories.query(STALE)
+
+    with stage.program() as somebody:
+        somebody("select 1 from post_instance for update")
+        receiving = stage.begin(receive, attempt)
+        stage.wait_until_blocked()
+        assert outcome(stage.begin(claim, post, "w2")) is None
+
+    assert outcome(receiving)
+    assert post_row(post)["status"] == "Posted"
+    assert factories.query("select count(*) from publish_job") == [(1,)]
+
+
+# --- a person --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resolution", posts.Resolution)
+def test_a_receipt_that_waited_for_a_person_does_not_move_what_was_resolved(
+    stage: Stage, make_post: Any, post_row: Any, job_row: Any, resolution: posts.Resolution
+) -> None:
+    post = make_post(-SECOND)
+    look = unconfirmed(post)
+
+    with stage.program() as somebody:
+        somebody("select 1 from publish_job for update")
+        person = stage.begin(posts.resolve, post, resolution, by="ann", platform_post_id=None)
+        stage.wait_until_blocked()
+        late = stage.begin(receive, look.attempt)
+        stage.wait_until_blocked(2)
+
+    # Whoever of the two got the job first: the other is told, and job and post say the same.
+    resolved, received = outcome(person), outcome(late)
+    assert resolved != received
+    status = post_row(post)["status"]
+    if received:
+        assert (status, post_row(post)["platform_post_id"]) == ("Posted", "42")
+    else:
+        assert status == {"posted": "Posted", "not posted": "Failed"}.get(resolution, "Scheduled")
+    assert (job_row(look.attempt.job_id)["status"] == "completed") == (status == "Posted")
+
+
+def test_a_person_who_waited_for_a_receipt_resolves_nothing(stage: Stage, make_post: Any, post_row: Any) -> None:
+    post = make_post(-SECOND)
+    unconfirmed(post)
+
+    with stage.program() as worker:
+        worker("update publish_job set status = 'completed', finished_at = now(), platform_post_id = '42'")
+        worker("update post_instance set status = 'Posted', platform_post_id = '42'")
+        person = stage.begin(posts.resolve, post, posts.Resolution.RETRY, by="ann")
+        stage.wait_until_blocked()
+
+    assert outcome(person) is False
+    assert post_row(post)["status"] == "Posted"
+
+
+def test_a_person_who_retries_while_a_receipt_is_written_publishes_nothing_twice(
+    stage: Stage, make_post: Any, post_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    unconfirmed(post)
+    assert posts.resolve(post, posts.Resolution.RETRY, by="ann")
+
+    attempt = claim(post, "w2")
+
+    assert attempt is not None and attempt.attempt == 2
+    assert post_row(post)["status"] == "Scheduled"
+
+
+# --- a foreign transaction that lasts --------------------------------------------------------------------------------
+
+
+def test_a_foreign_program_that_holds_a_post_stops_no_heartbeat(
+    stage: Stage, factories: Factories, make_post: Any
+) -> None:
+    """An intent waits for the post with the job locked: the renewal of all other leases must not wait with it."""
+    stuck, other = claimed(make_post(-SECOND)), claimed(make_post(-SECOND))
+
+    with stage.program() as foreign:
+        foreign("select 1 from post_instance where id = %s for update", (stuck.post_id,))
+        late = stage.begin(jobs.intend, stuck, {})
+        stage.wait_until_blocked()
+        renewing = stage.begin(leases.renew, [stuck.job_id, other.job_id], worker="w1")
+        assert outcome(renewing) == {other.job_id}
+
+    assert outcome(late) is not None
+
+
+def test_an_intent_gives_up_waiting_for_a_foreign_program_when_it_would_not_be_acted_upon(
+    stage: Stage, factories: Factories, make_post: Any
+) -> None:
+    attempt = claimed(make_post(-SECOND))
+
+    with stage.program() as foreign:
+        foreign("select 1 from post_instance for update")
+        late = stage.begin(jobs.intend, attempt, {})
+        with pytest.raises(DATABASE_AWAY, match="lock timeout"):
+            late.result(timeout=INTENT_LASTS / SECOND + 1)
+
+    assert factories.query("select 1 from publish_job where intent_at is not null") == []
+    assert jobs.intend(attempt, {}) is not None
+
+
+@pytest.mark.parametrize("begin", [claimed, intended])
+def test_a_foreign_program_that_holds_the_post_of_a_dead_worker_stops_no_heartbeat(
+    stage: Stage, factories: Factories, make_post: Any, job_row: Any, begin: Callable[[int], Attempt]
+) -> None:
+    held, free = begin(make_post(-SECOND)), begin(make_post(-SECOND))
+    factories.query("update publish_job set lease_until = now() - interval '1 s'")
+
+    with stage.program() as foreign:
+        foreign("select 1 from post_instance where id = %s for update", (held.post_id,))
+        assert outcome(stage.begin(take_over_expired, POLICY)) == 1
+        assert job_row(free.job_id)["status"] != "running"
+        assert job_row(held.job_id)["status"] == "running"
+
+    assert take_over_expired(POLICY) == 1
+
+
+def test_a_claim_gives_up_waiting_for_a_foreign_program(stage: Stage, make_post: Any) -> None:
+    post = make_post(-SECOND)
+
+    with stage.program() as foreign:
+        foreign("select 1 from post_instance for update")
+        late = stage.begin(claim, post)
+        stage.wait_until_blocked()
+        with pytest.raises(DATABASE_AWAY, match="lock timeout"):
+            late.result(timeout=8)
+
+    assert claim(post) is not None
