@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from autoposter.database import row, rows, single_statement
+from autoposter.store import DUE
 
 #: Rows that were written within so long are compared with the ledger.
 LOOK_BACK = timedelta(days=1)
@@ -13,24 +14,29 @@ LOOK_BACK = timedelta(days=1)
 def mend(limit: int = 1000) -> list[tuple[int, str, str]]:
     """Put posts back to what their jobs say; returns each with what was found and what it became.
 
-    Found by the time of their last write, so that the cost does not grow with the table: posts that are not `Posted`
-    although a job completed (`Scheduled` ones too: a claim no longer meets those that are late or switched off), and
-    `Publishing` ones that no open job stands behind (nothing of them is under way, so they are due anew).  A settle
-    that runs meanwhile moves job and post in one statement: this sees both before, or both after.
+    Posts that are not `Posted` although a job completed follow their receipt; `Publishing` ones that no open job stands
+    behind are due anew (nothing of them is under way).  Found by the time of their last write, or among what is
+    overdue, so that the cost does not grow with the table.  A settle that runs meanwhile moves job and post in one
+    statement: this sees both before, or both after.
     """
     with single_statement():
         return [
             (int(found["id"]), str(found["was"]), str(found["status"]))
             for found in rows(
-                """
-                with stray as (
+                f"""
+                with suspect as (
+                    select id from post_instance
+                     where status not in ('Posted', 'Scheduled') and updated_at > now() - %(look_back)s
+                    union all
+                    select p.id from post_instance p where {DUE} and p.due_at <= now()
+                ), stray as (
                     select p.id, p.status as was, j.id as job_id
-                      from post_instance p
+                      from suspect
+                      join post_instance p on p.id = suspect.id
                       left join publish_job j on j.post_instance_id = p.id
                                              and j.status in ('running', 'unknown', 'completed')
-                     where p.status <> 'Posted' and p.updated_at > now() - %(look_back)s
-                       and (j.status = 'completed' or p.status = 'Publishing' and j.id is null)
-                     order by p.updated_at limit %(limit)s
+                     where j.status = 'completed' or p.status = 'Publishing' and j.id is null
+                     limit %(limit)s
                        for update of p skip locked
                 )
                 update post_instance p
