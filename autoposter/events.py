@@ -6,12 +6,13 @@ import logging
 
 from pydantic import BaseModel
 
+from autoposter.assembling import Unequipped, parsed_options, post_of
 from autoposter.plugins import NoPublisher
 from autoposter.publishers import Account, Post, Receipt
 from autoposter.publishers.base import Nothing
 from autoposter.store import happenings
 from autoposter.store.snapshots import Snapshot
-from autoposter.workbench import Unequipped, Workbench, parsed_options, post_of
+from autoposter.workbench import Workbench
 
 log = logging.getLogger(__name__)
 

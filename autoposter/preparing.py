@@ -12,6 +12,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+from autoposter.assembling import Unequipped, publisher_class
 from autoposter.database import DATABASE_AWAY
 from autoposter.lifecycle import ErrorKind, Refused
 from autoposter.outcomes import before_the_call, log_trace
@@ -19,7 +20,7 @@ from autoposter.publishers import NotReady, Publisher, PublishError
 from autoposter.publishers.base import overrides
 from autoposter.store import preparations
 from autoposter.store.snapshots import Snapshot
-from autoposter.workbench import Tools, Unequipped, Workbench, equip, publisher_class
+from autoposter.workbench import Tools, Workbench, equip
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Preparing:
 
     def _prepare(self, snapshot: Snapshot) -> None:
         try:
-            kind = publisher_class(snapshot, self._bench)
+            kind = publisher_class(snapshot, self._bench.host)
             if self._bench.clock.now() > snapshot.due_at + kind.prepare_timeout:
                 return preparations.give_up(
                     snapshot.post_id, f"It was not ready {kind.prepare_timeout} after it was due."

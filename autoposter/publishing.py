@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
 from autoposter import lifecycle
+from autoposter.assembling import Unequipped, publisher_class, validated
 from autoposter.clock import Stopwatch
 from autoposter.database import DATABASE_AWAY
 from autoposter.lifecycle import (
@@ -24,14 +24,15 @@ from autoposter.lifecycle import (
     Unknown,
     Withdrawn,
 )
-from autoposter.outcomes import before_the_call, clean, confirmed, declared, log_trace, trouble
+from autoposter.outcomes import before_the_call, confirmed, declared, log_trace, trouble
 from autoposter.preparing import make_ready
 from autoposter.publishers import AccountRejected, Delivery, NotReady, Post, Publisher, PublishError
 from autoposter.publishers.base import overrides
+from autoposter.publishers.texts import clean
 from autoposter.settling import settle, until_written
 from autoposter.store import account_states, claims, jobs, looks
 from autoposter.store.snapshots import Attempt
-from autoposter.workbench import Tools, Unequipped, Workbench, equip, publisher_class
+from autoposter.workbench import Tools, Workbench, equip
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,6 @@ INTENT_LEAD = timedelta(milliseconds=150)
 
 #: What an attempt may take beside what its publisher asks for, before its thread counts as lost.
 GRACE = timedelta(seconds=30)
-
-#: So many reasons of `validate` are told.
-MOST_PROBLEMS = 10
 
 #: What `prepare` returns is kept in a row: this is its limit, as JSON.
 LARGEST_PREPARED = 100_000  # characters
@@ -75,7 +73,7 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
     """Carry out a claimed attempt and settle it."""
     evidence: dict[str, Any] = {"worker": attempt.worker}
     try:
-        kind = publisher_class(attempt, bench)
+        kind = publisher_class(attempt, bench.host)
         bench.leases.allow(attempt.job_id, kind.prepare_timeout + GRACE)
         if attempt.account.status != AccountStatus.ACTIVE:
             raise Unequipped(_disconnected(attempt))
@@ -125,9 +123,7 @@ CLAIM_TO_CALL = claims.CLAIM_LEAD + INTENT_LASTS
 def _make_ready(attempt: Attempt, tools: Tools, bench: Workbench) -> dict[str, Any] | Outcome:
     """Validate and prepare: in here nothing can be published.  Returns what is prepared, or why it is not."""
     try:
-        problems = [
-            clean(problem, tools.secrets) for problem in islice(tools.publisher.validate(tools.post), MOST_PROBLEMS)
-        ]
+        problems = validated(tools.publisher, tools.post, tools.secrets)
         if problems:
             return Refused(ErrorKind.CONTENT, " ".join(problems))
         if there := _already_there(attempt, tools):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from autoposter import lifecycle
+from autoposter.assembling import Unequipped, publisher_class
 from autoposter.clock import Stopwatch
 from autoposter.database import DATABASE_AWAY
 from autoposter.lifecycle import (
@@ -26,14 +27,15 @@ from autoposter.lifecycle import (
     Status,
     Step,
 )
-from autoposter.outcomes import clean, log_trace, trouble
+from autoposter.outcomes import log_trace, trouble
 from autoposter.publishers import ContentRejected, Publisher, PublishError
+from autoposter.publishers.texts import clean
 from autoposter.publishing import GRACE, call, can_find, find
 from autoposter.settling import Announce, announce_nothing, settle, until_written
 from autoposter.store import jobs, leases, looks
 from autoposter.store.jobs import Ending
 from autoposter.store.looks import Look
-from autoposter.workbench import Tools, Unequipped, Workbench, equip, publisher_class
+from autoposter.workbench import Tools, Workbench, equip
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ def _look(claimed: Look, bench: Workbench) -> None:
     attempt = claimed.attempt
     evidence: dict[str, Any] = {}
     try:
-        kind = publisher_class(attempt, bench)
+        kind = publisher_class(attempt, bench.host)
         case = _case(claimed, kind, bench)
         bench.leases.allow(attempt.job_id, kind.publish_timeout * 2 + GRACE)
         with equip(kind, attempt, bench) as tools:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr
 
+from autoposter.assembling import Unequipped, parsed, parsed_options, post_of
 from autoposter.clock import Clock
 from autoposter.credentials import CredentialsUnreadable, Keyring
 from autoposter.leases import Leases
 from autoposter.lifecycle import ErrorKind, Refused, RetryPolicy
 from autoposter.media import MediaShelf
-from autoposter.plugins import Host, NoPublisher
+from autoposter.plugins import Host
 from autoposter.publishers import Account, Post, Publisher
 from autoposter.publishers.http import Wire
 from autoposter.settling import Announce, announce_nothing
@@ -51,22 +52,6 @@ class Tools:
     """Values that no log, error or row may show."""
 
 
-class Unequipped(Exception):
-    """The attempt cannot be carried out, and why.  Nothing was sent."""
-
-    def __init__(self, refusal: Refused) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
-
-
-def publisher_class(attempt: Snapshot, bench: Workbench) -> type[Publisher]:
-    """The publisher of the attempt's platform.  Raises Unequipped where nobody brings it."""
-    try:
-        return bench.host.publisher_for(attempt.account.platform)
-    except NoPublisher as error:
-        raise Unequipped(Refused(ErrorKind.NO_PUBLISHER, str(error))) from error
-
-
 @contextmanager
 def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterator[Tools]:
     """Make the tools of one attempt.  Raises Unequipped where its rows do not make sense to its publisher."""
@@ -76,8 +61,8 @@ def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterato
     except CredentialsUnreadable as error:
         # Our own configuration: the post must survive until it is mended.
         raise Unequipped(Refused(ErrorKind.TRANSIENT, str(error))) from error
-    credentials = _parse(kind.Credentials, values, ErrorKind.ACCOUNT, f"The credentials of {account.name}")
-    settings = _parse(kind.Settings, account.settings, ErrorKind.ACCOUNT, f"The settings of {account.name}")
+    credentials = parsed(kind.Credentials, values, ErrorKind.ACCOUNT, f"The credentials of {account.name}")
+    settings = parsed(kind.Settings, account.settings, ErrorKind.ACCOUNT, f"The settings of {account.name}")
     post = post_of(
         attempt, attempt.content, attempt.idempotency_key, parsed_options(kind, attempt.content), bench.shelf
     )
@@ -101,36 +86,6 @@ def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterato
 def _earlier_post(attempt: Snapshot, earlier: dict[str, Any], kind: type[Publisher], shelf: MediaShelf) -> Post:
     content = earlier["content"]
     return post_of(attempt, content, earlier["idempotency_key"], parsed_options(kind, content), shelf)
-
-
-def parsed_options(kind: type[Publisher], content: dict[str, Any]) -> BaseModel:
-    """The platform's options of a content.  Raises Unequipped where they make no sense to its publisher."""
-    options = {} if content["options"] is None else content["options"]
-    return _parse(kind.Options, options, ErrorKind.CONTENT, f"The options for {kind.platform}")
-
-
-def post_of(snapshot: Snapshot, content: dict[str, Any], key: str, options: BaseModel, shelf: MediaShelf) -> Post:
-    """The post that a publisher is handed, saying what `content` says."""
-    return Post(
-        id=snapshot.post_id,
-        caption=content["caption"],
-        link=content["link"],
-        media=tuple(shelf.media(asset) for asset in content["media"]),
-        options=options,
-        scheduled_for=snapshot.scheduled_for,
-        attempted_at=snapshot.attempted_at,
-        idempotency_key=key,
-    )
-
-
-def _parse(model: type[BaseModel], values: Any, kind: ErrorKind, what: str) -> BaseModel:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        # Without the input: it may be a secret.
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Unequipped(Refused(kind, f"{what} are wrong: {where}: {first['msg']}.")) from None
 
 
 def _secrets(values: object) -> Iterator[str]:

@@ -1,0 +1,106 @@
+"""A publisher's values made from rows: options, settings, credentials, the post."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from autoposter.lifecycle import ErrorKind, Refused
+from autoposter.media import MediaShelf
+from autoposter.plugins import Host, NoPublisher
+from autoposter.publishers import Account, Post, Publisher
+from autoposter.publishers.http import Wire
+from autoposter.publishers.texts import clean
+from autoposter.store.snapshots import Snapshot
+
+#: So many reasons of `validate` are told.
+MOST_PROBLEMS = 10
+
+
+class Unequipped(Exception):
+    """The attempt cannot be carried out, and why.  Nothing was sent."""
+
+    def __init__(self, refusal: Refused) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def publisher_class(attempt: Snapshot, host: Host) -> type[Publisher]:
+    """The publisher of the attempt's platform.  Raises Unequipped where nobody brings it."""
+    try:
+        return host.publisher_for(attempt.account.platform)
+    except NoPublisher as error:
+        raise Unequipped(Refused(ErrorKind.NO_PUBLISHER, str(error))) from error
+
+
+def parsed_options(kind: type[Publisher], content: dict[str, Any]) -> BaseModel:
+    """The platform's options of a content.  Raises Unequipped where they make no sense to its publisher."""
+    options = {} if content["options"] is None else content["options"]
+    return parsed(kind.Options, options, ErrorKind.CONTENT, f"The options for {kind.platform}")
+
+
+def post_of(snapshot: Snapshot, content: dict[str, Any], key: str, options: BaseModel, shelf: MediaShelf) -> Post:
+    """The post that a publisher is handed, saying what `content` says."""
+    return Post(
+        id=snapshot.post_id,
+        caption=content["caption"],
+        link=content["link"],
+        media=tuple(shelf.media(asset) for asset in content["media"]),
+        options=options,
+        scheduled_for=snapshot.scheduled_for,
+        attempted_at=snapshot.attempted_at,
+        idempotency_key=key,
+    )
+
+
+def parsed(model: type[BaseModel], values: Any, kind: ErrorKind, what: str) -> BaseModel:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        # Without the input: it may be a secret.
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        said = _not_a_field(model, where) if first["type"] == "extra_forbidden" else f"{where}: {first['msg']}"
+        raise Unequipped(Refused(kind, f"{what} are wrong: {said.removeprefix(': ')}.")) from None
+
+
+def _not_a_field(model: type[BaseModel], name: str) -> str:
+    fields = list(model.model_fields)
+    near = get_close_matches(name, fields, n=1)
+    if near:
+        return f"{name} is none of them (did you mean {near[0]}?)"
+    return f"{name} is none of them; there are {', '.join(fields) or 'none'}"
+
+
+def problems(snapshot: Snapshot, host: Host, shelf: MediaShelf) -> list[str]:
+    """Every reason why a post would be refused that can be known offline; without credentials.
+
+    A publisher whose `validate` fails itself is no reason: its attempt will tell.
+    """
+    try:
+        kind = publisher_class(snapshot, host)
+        settings = parsed(
+            kind.Settings, snapshot.account.settings, ErrorKind.ACCOUNT, f"The settings of {snapshot.account.name}"
+        )
+        post = post_of(
+            snapshot, snapshot.content, snapshot.idempotency_key, parsed_options(kind, snapshot.content), shelf
+        )
+    except Unequipped as unequipped:
+        return [unequipped.refusal.message]
+    account = Account(
+        id=snapshot.account.id,
+        name=snapshot.account.name,
+        external_id=snapshot.account.external_id,
+        settings=settings,
+        credentials=kind.Credentials.model_construct(),
+    )
+    with Wire() as wire:
+        return validated(kind(account, wire.client), post)
+
+
+def validated(publisher: Publisher, post: Post, secrets: frozenset[str] = frozenset()) -> list[str]:
+    """What a publisher's `validate` says, cut to what a person reads.  Raises what it raises."""
+    return [clean(problem, secrets) for problem in islice(publisher.validate(post), MOST_PROBLEMS)]

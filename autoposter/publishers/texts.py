@@ -1,0 +1,21 @@
+"""Texts of publishers and platforms, made safe to keep and to show."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from autoposter.publishers.evidence import Mask
+
+#: Longer texts of publishers and platforms are cut.
+LONGEST_TEXT = 2000  # characters
+
+
+def clean(text: object, secrets: Collection[str] = (), limit: int = LONGEST_TEXT) -> str:
+    """A text that PostgreSQL takes and a person may read: secrets masked, no NUL or lone surrogate, not too long."""
+    try:
+        said = str(text)
+    except Exception:
+        said = f"<{type(text).__name__} that cannot be shown>"
+    # Masked before it is cut: half a secret would not be recognised.
+    said = Mask(secrets).text(said).replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    return said if len(said) <= limit else said[: limit - 1] + "…"
