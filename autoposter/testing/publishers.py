@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from autoposter import hookimpl
 from autoposter.publishers import (
@@ -42,11 +42,13 @@ class FakePublisher(Publisher):
     class Credentials(BaseModel):
         """Any token is taken, but for those the platform was told to refuse."""
 
+        model_config = ConfigDict(extra="forbid")
         token: SecretStr
 
     class Settings(BaseModel):
         """Where the fake platform listens."""
 
+        model_config = ConfigDict(extra="forbid")
         api_url: str
 
     def publish(self, post: Post, prepared: dict[str, Any]) -> Receipt:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Verb = Literal["connect", "publish", "find", "check"]
+Verb = Literal["connect", "publish", "find", "check", "other"]
 
 
 class Reply(StrEnum):
@@ -40,7 +40,10 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     on: Verb = "publish"
-    """`connect` comes before the platform looks at what it was sent: `text` and `token` are not known."""
+    """`connect` comes before the platform looks at what it was sent: `text` and `token` are not known.
+
+    To a `FakeServer` all that does not publish is `other`.
+    """
     text: str | None = None
     """Only a post whose text contains this."""
     token: str | None = None

@@ -1,4 +1,4 @@
-"""The fake platform's server: a socket, the posts it took, and the script it follows.
+"""The fake platform's server: the posts it took, on a socket and with a script (`serving`).
 
 What counts as published is decided in one place, `Board.accept`: one line in the record, written before anything is
 answered.  Everything that goes wrong afterwards is theatre for the caller.
@@ -11,26 +11,15 @@ answered.  Everything that goes wrong afterwards is theatre for the caller.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-import struct
 import time
 from dataclasses import asdict, dataclass, field
-from email.utils import formatdate
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autoposter.testing.rules import Reply, Rule, Script, Verb
-
-#: A caller that waits longer than this for an answer that never comes is let go, in seconds.
-SILENCE_SECONDS = 120
-
-#: Connections that wait to be taken.
-BACKLOG = 4096
+from autoposter.testing.rules import Rule, Script, Verb
+from autoposter.testing.serving import Answer, Request, Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,135 +76,26 @@ class Board:
         return [post for post in self.posts if post.token == token and since <= post.accepted_at <= until]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request, read to its end."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    token: str
-    body: dict[str, Any]
-    arrived_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One HTTP answer."""
-
-    status: int
-    body: bytes
-    retry_after: str | None = None
-
-    @classmethod
-    def json(cls, status: int, content: object) -> Answer:
-        """With a JSON body."""
-        return cls(status, json.dumps(content).encode())
-
-    def encode(self) -> bytes:
-        """As it goes over the wire."""
-        head = [f"HTTP/1.1 {self.status} X", "Content-Type: application/json", f"Content-Length: {len(self.body)}"]
-        if self.retry_after is not None:
-            head.append(f"Retry-After: {_retry_after(self.retry_after)}")
-        return "\r\n".join([*head, "", ""]).encode() + self.body
-
-
-def _retry_after(given: str) -> str:
-    if given.startswith("date+"):
-        return formatdate(time.time() + float(given.removeprefix("date+")), usegmt=True)
-    return given
-
-
-class _Reader(asyncio.StreamReader):
-    """A stream that knows when the first byte of the present request arrived."""
-
-    arrived_at: float | None = None
-
-    def feed_data(self, data: Any) -> None:
-        if self.arrived_at is None:
-            self.arrived_at = time.time()
-        super().feed_data(data)
-
-
-class PlatformServer:
+class PlatformServer(Server):
     """Serves the platform on a socket of its own."""
 
     def __init__(self, record: Path | None = None) -> None:
+        super().__init__()
         self.board = Board(record)
-        self.script = Script([])
         self.settings = PlatformSettings()
-        self.requests: list[dict[str, Any]] = []
-        self._connections: set[asyncio.Task[None]] = set()
 
-    async def start(self, port: int) -> int:
-        """Listen on localhost; returns the port."""
-        listener = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
-        server = await asyncio.get_running_loop().create_server(self._connected, sock=listener, backlog=BACKLOG)
-        bound: int = server.sockets[0].getsockname()[1]
-        return bound
+    def verb(self, request: Request) -> Verb:
+        """What is posted is published."""
+        if request.method == "POST":
+            return "publish"
+        return "check" if request.path == "/me" else "find"
 
-    def _connected(self) -> asyncio.StreamReaderProtocol:
-        loop = asyncio.get_running_loop()
-        return asyncio.StreamReaderProtocol(_Reader(loop=loop), self._serve, loop=loop)
+    def beside_the_script(self, request: Request) -> Answer | None:
+        """The admin's pages."""
+        return self._admin(request) if request.path.startswith("/admin/") else None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert isinstance(reader, _Reader)
-        try:
-            while await self._serve_one(reader, writer):
-                pass
-        except (ConnectionError, asyncio.IncompleteReadError, TimeoutError):
-            pass
-        finally:
-            writer.close()
-
-    async def _serve_one(self, reader: _Reader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; whether the connection lives on."""
-        reader.arrived_at = None
-        # A request that came together with the one before it would already wait in the buffer: clients do not pipeline.
-        first = await reader.read(1)
-        if not first:
-            return False
-        arrived_at = reader.arrived_at or time.time()
-        request = await _read_request(first, reader, arrived_at)
-        if request.path.startswith("/admin/"):
-            return await _send(writer, self._admin(request))
-        if self.script.rule_for("connect"):
-            self._note(request, "dropped", None)
-            _reset(writer)
-            return False
-        return await self._follow_script(request, writer)
-
-    async def _follow_script(self, request: Request, writer: asyncio.StreamWriter) -> bool:
-        verb = _verb(request)
-        rule = self.script.rule_for(verb, str(request.body.get("text", "")), request.token) or Rule(on=verb)
-        await asyncio.sleep(rule.think_ms / 1000)
-        answer = self._answer(verb, request, rule)
-        self._note(request, rule.reply, answer.status)
-        await asyncio.sleep(rule.answer_after_ms / 1000)
-        match rule.reply:
-            case Reply.ANSWER:
-                return await _send(writer, answer)
-            case Reply.RESET:
-                _reset(writer)
-            case Reply.TRUNCATE:
-                whole = answer.encode()
-                writer.write(whole[: len(whole) - max(1, len(answer.body) // 2)])
-                await writer.drain()
-            case Reply.SILENCE:
-                await asyncio.sleep(SILENCE_SECONDS)
-            case Reply.CLOSE:
-                pass
-        return False
-
-    def _answer(self, verb: Verb, request: Request, rule: Rule) -> Answer:
-        """Do what the platform does, and say what the rule says."""
-        proper = self._behave(verb, request) if rule.accepts else Answer.json(503, {"error": "later"})
-        if rule.status is None and rule.body is None:
-            return Answer(proper.status, proper.body, rule.retry_after)
-        body = proper.body if rule.body is None else rule.body.encode()
-        return Answer(rule.status or proper.status, body, rule.retry_after)
-
-    def _behave(self, verb: Verb, request: Request) -> Answer:
+    def behave(self, verb: Verb, request: Request) -> Answer:
+        """Publish, list, or say whose token it is."""
         if not request.token or request.token in self.settings.refused_tokens:
             return Answer.json(401, {"error": "token"})
         if verb == "check":
@@ -252,53 +132,3 @@ class PlatformServer:
             case _:
                 return Answer.json(404, {"error": "no such page"})
         return Answer.json(200, {})
-
-    def _note(self, request: Request, reply: str, status: int | None) -> None:
-        self.requests.append(
-            {
-                "verb": _verb(request),
-                "token": request.token,
-                "text": request.body.get("text"),
-                "key": request.body.get("key"),
-                "arrived_at": request.arrived_at,
-                "reply": reply,
-                "status": status,
-            }
-        )
-
-
-def _verb(request: Request) -> Verb:
-    if request.method == "POST":
-        return "publish"
-    return "check" if request.path == "/me" else "find"
-
-
-async def _read_request(first: bytes, reader: asyncio.StreamReader, arrived_at: float) -> Request:
-    head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    request_line, *lines = head.rstrip("\r\n").split("\r\n")
-    method, target, _ = request_line.split(" ", 2)
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    length = int(headers.get("content-length", "0"))
-    content = await reader.readexactly(length) if length else b""
-    parts = urlsplit(target)
-    return Request(
-        method=method,
-        path=parts.path,
-        query={name: values[0] for name, values in parse_qs(parts.query).items()},
-        token=headers.get("authorization", "").removeprefix("Bearer "),
-        body=json.loads(content) if content else {},
-        arrived_at=arrived_at,
-    )
-
-
-async def _send(writer: asyncio.StreamWriter, answer: Answer) -> bool:
-    writer.write(answer.encode())
-    await writer.drain()
-    return True
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST instead of FIN: linger zero."""
-    raw = writer.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
