@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -91,6 +92,11 @@ class Servers:
                 cursor.execute(sql)
         finally:
             connection.close()
+
+
+def pytest_configure() -> None:
+    """A run that is told to end by SIGTERM (`timeout 60 pytest`) stops its servers and removes their folder."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -251,8 +251,11 @@ def _stop_leftover(data: Path) -> None:
 
 
 def _sockets(data: Path, owner: Owner | None) -> Path:
-    """The folder of the socket: the data's own, which nobody else can enter, or a short one where that is too long."""
-    if len(os.fsencode(data / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES:
+    """The folder of the socket: the data's own, which nobody else can enter, or a short one in its stead.
+
+    A socket's path is limited, and libpq takes a comma in it for the end of a host's name.
+    """
+    if len(os.fsencode(data / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES and "," not in str(data):
         return data
     short = Path(tempfile.mkdtemp(prefix="autoposter-"))
     if owner is not None:

@@ -6,12 +6,11 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
-
-import redis
 
 from autoposter.errors import Refused
 from autoposter.local.postgres import SOCKET_PATH_BYTES, last_line
@@ -24,11 +23,11 @@ START_TIMEOUT_SECONDS = 60.0
 class Valkey:
     """One server on one data folder; what it holds survives a restart."""
 
-    def __init__(self, child: Child, data: Path, socket: Path, log: Path) -> None:
+    def __init__(self, child: Child, data: Path, socket_path: Path, log: Path) -> None:
         self.child = child
         self.data = data
         self.log = log
-        self._socket = socket
+        self._socket = socket_path
 
     @classmethod
     def prepare(cls, home: Path) -> Valkey:
@@ -38,13 +37,13 @@ class Valkey:
         with contextlib.suppress(FileNotFoundError, ValueError):
             pid = int((data / "valkey.pid").read_text(encoding="ascii"))
             stop_leftover(pid, folder=data, stop_signal=signal.SIGTERM, timeout_seconds=10)
-        socket = data / "valkey.sock"
-        if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:
-            socket = Path(tempfile.mkdtemp(prefix="autoposter-")) / "valkey.sock"
+        path = data / "valkey.sock"
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+            path = Path(tempfile.mkdtemp(prefix="autoposter-")) / "valkey.sock"
         # Relative paths: what stands in a folder's name is then no matter of quoting.
         settings = {
             "port": "0",
-            "unixsocket": os.fspath(socket) if socket.parent != data else socket.name,
+            "unixsocket": os.fspath(path) if path.parent != data else path.name,
             "unixsocketperm": "700",
             "pidfile": "valkey.pid",
             "dir": ".",
@@ -56,7 +55,7 @@ class Valkey:
         for name, value in settings.items():
             command += [f"--{name}", value]
         child = Child("valkey", command, data, dict(os.environ), signal.SIGTERM)
-        return cls(child, data, socket, home / "valkey.log")
+        return cls(child, data, path, home / "valkey.log")
 
     def url(self) -> str:
         """How to reach the server, as any Redis client takes it."""
@@ -73,13 +72,14 @@ class Valkey:
             raise Refused(f"Valkey does not start: {last_line(self.log)} (more in {self.log}).")
 
     def _answers(self) -> bool:
-        client = redis.Redis.from_url(self.url())
         try:
-            return bool(client.ping())
-        except redis.RedisError:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(5)
+                client.connect(os.fspath(self._socket))
+                client.sendall(b"PING\r\n")
+                return client.recv(64).startswith(b"+PONG")  # while it still reads its data it says -LOADING
+        except OSError:
             return False
-        finally:
-            client.close()
 
     def stop(self, timeout_seconds: float) -> None:
         """Stop the server; what it holds is on disk."""
