@@ -23,7 +23,7 @@ from moves import (
 )
 
 from autoposter.lifecycle import Status, Withdrawn
-from autoposter.store import claims, jobs, ledger
+from autoposter.store import claims, dispatch, jobs, ledger
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -305,23 +305,46 @@ def test_a_stale_save_over_a_posted_post_publishes_nothing_and_is_put_back(
     assert is_posted_as_before(post_row(post), posted)
 
 
-@pytest.mark.parametrize(
-    "further",
-    ["", "status = 'Failed'", "status = 'Draft'", "autopost_enabled = false", "scheduled_for = now() - interval '3 d'"],
-)
+@pytest.mark.parametrize("status", ["Draft", "Failed", "Cancelled", "Missed", "Unconfirmed", "Publishing"])
 def test_a_stale_save_that_no_claim_meets_is_mended(
-    make_post: Any, factories: Factories, post_row: Any, further: str
+    make_post: Any, factories: Factories, post_row: Any, status: str
 ) -> None:
     post = make_post(-SECOND)
     assert receive(intended(post))
     posted = post_row(post)
     factories.query(STALE)
-    factories.query(f"update post_instance set {further or 'last_error = null'}")  # noqa: S608
+    factories.query("update post_instance set status = %s", (status,))
 
-    assert [(mended, status) for mended, _, status in ledger.mend()] == [(post, "Posted")]
+    assert ledger.mend() == [(post, status, "Posted")]
 
     assert is_posted_as_before(post_row(post), posted)
     assert ledger.mend() == []
+
+
+def test_a_stale_save_that_comes_too_late_for_a_claim_is_mended(
+    make_post: Any, factories: Factories, post_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    assert receive(intended(post))
+    posted = post_row(post)
+    factories.query(STALE)
+    factories.query("update post_instance set scheduled_for = now() - interval '3 days'")
+
+    assert claim(post) is None
+    assert dispatch.end_missed(DAY) == []
+    assert ledger.mend() == [(post, "Scheduled", "Posted")]
+
+    assert is_posted_as_before(post_row(post), posted)
+
+
+def test_a_publishing_post_that_nothing_stands_behind_is_due_anew(make_post: Any, post_row: Any) -> None:
+    stray, under_way = make_post(-SECOND, status="Publishing", dispatched_for=datetime.now(UTC)), make_post(-SECOND)
+    intended(under_way)
+
+    assert ledger.mend() == [(stray, "Publishing", "Scheduled")]
+
+    assert post_row(stray)["dispatched_for"] is None
+    assert claim(stray) is not None
 
 
 @pytest.mark.parametrize(("make", "status"), [(unknown, "Publishing"), (unconfirmed, "Unconfirmed")])
