@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from autoposter.hookspecs import hookimpl
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import connection as Connection
 
+    from autoposter.plugins import Host
     from autoposter.settings import Settings
     from autoposter.store.reports import PostInfo
 
@@ -45,16 +47,21 @@ def schedule(
     that has passed means now, and one longer past than AUTOPOSTER_MAX_LATENESS is never published.  `media`: paths
     below the media root or https addresses, each alone or with its description (alt text).  `options`: by platform.
     `reference`: your own key for the post.  If a post has it already, that post's id is returned and nothing is
-    written or changed, whatever else is asked for; so a repeated call schedules nothing twice.
+    written or changed, whatever else is asked for; so a repeated call schedules nothing twice.  What the platform
+    would refuse is refused here, as far as its plugin is installed here and can know it.
     """
     from autoposter import accounts, scheduling
+    from autoposter.media import MediaShelf
+    from autoposter.validating import refuse_problems
 
     with _database(connection) as settings:
+        shelf = MediaShelf(settings.media_root, settings.media_base_url)
         content = scheduling.content_of(
             caption, link=link, media=media, options=options, media_root=settings.media_root
         )
         on = accounts.show(account)
-        return scheduling.schedule(content, [on.id], at=at, reference=reference).post_ids[0]
+        check = partial(refuse_problems, host=_host(settings.plugins), shelf=shelf)
+        return scheduling.schedule(content, [on.id], at=at, reference=reference, check=check).post_ids[0]
 
 
 def cancel(post: int | str, *, connection: Connection | None = None) -> bool:
@@ -88,6 +95,14 @@ def status(post: int | str, *, connection: Connection | None = None) -> PostInfo
 
     with _database(connection):
         return scheduling.status(scheduling.post_of(post))
+
+
+@cache
+def _host(allow: tuple[str, ...] | None) -> Host:
+    """The plugins of this process, imported once."""
+    from autoposter.plugins import Host
+
+    return Host(allow)
 
 
 @contextmanager

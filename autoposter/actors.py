@@ -14,7 +14,7 @@ import dramatiq
 import redis
 from periodiq import PeriodiqMiddleware, cron
 
-from autoposter import events, logs, publishing, recovery, scanning
+from autoposter import events, logs, publishing, recovery, scanning, validating
 from autoposter.broker import build_broker
 from autoposter.clock import Clock
 from autoposter.credentials import Keyring
@@ -75,6 +75,7 @@ logs.configure(settings.log_level, settings.log_format)
 connect_to(settings.database_url.get_secret_value())
 bench = _bench(settings)
 preparing = Preparing(bench)
+validations = validating.Validating()
 
 
 def dispatch() -> scanning.Found:
@@ -122,6 +123,13 @@ def prepare(post_id: int) -> None:
     preparing.prepare(post_id)
 
 
+@actor(priority=25)
+def validate(post_id: int) -> None:
+    """Say ahead of time what a post's platform would refuse."""
+    with bench.leases.watch(publishing.GRACE):
+        validating.validate(post_id, bench.host, bench.shelf)
+
+
 @actor(priority=30)
 def notify(event: str, about: int) -> None:
     """Tell plugins of an event of a job, post or account, by its id."""
@@ -134,3 +142,5 @@ def scan() -> None:
     log.info("the minute scan found %s due posts", dispatch().posts)
     duties.minute_scan_ran()
     do_chores()
+    for post_id in validations.due():
+        validate.send(post_id)

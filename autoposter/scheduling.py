@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from autoposter.database import database_time
+from autoposter.database import database_time, transaction
 from autoposter.errors import Refused, WrongUsage
 from autoposter.lifecycle import Status
 from autoposter.store import posts, reports
@@ -67,8 +67,11 @@ def schedule(
     at: datetime,
     reference: str | None = None,
     allow_past: bool = True,
+    check: Callable[[int], None] | None = None,
 ) -> Scheduled:
     """Schedule one content item on each of these accounts.
+
+    `check` raises what is wrong with a new post; then nothing is written.
 
     With a `reference` that a post has already, that post is the answer, and nothing is written or changed.
     """
@@ -81,9 +84,13 @@ def schedule(
         raise WrongUsage("A reference belongs to one post: schedule on one account at a time, each with its own.")
     if not allow_past and (reference is None or posts.id_of(reference) is None):
         refuse_past(at)
-    while not (written := posts.insert(content, account_ids, at=at, reference=reference)):
-        if reference is not None and (existing := posts.id_of(reference)) is not None:
-            return Scheduled([existing], existed=True)
+    with transaction():
+        while not (written := posts.insert(content, account_ids, at=at, reference=reference)):
+            if reference is not None and (existing := posts.id_of(reference)) is not None:
+                return Scheduled([existing], existed=True)
+        if check:
+            for post_id in written:
+                check(post_id)
     return Scheduled(written, existed=False)
 
 

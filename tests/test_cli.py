@@ -278,7 +278,7 @@ def test_everything_that_can_be_said_is_scheduled(run, make_account, factories, 
     make_account(name="shop")
     make_account(name="cafe", status="disabled")
     (tmp_path / "a.jpg").touch()
-    (tmp_path / "options.json").write_text('{"stub": {"loud": true}}')
+    (tmp_path / "options.json").write_text('{"facebook": {"feed": true}}')
     environment.setenv("AUTOPOSTER_MEDIA_ROOT", str(tmp_path))
     media = ["--media", "a.jpg", "--alt", "A door", "--media", "https://cdn.example/b.mp4"]
 
@@ -292,7 +292,7 @@ def test_everything_that_can_be_said_is_scheduled(run, make_account, factories, 
     assets = factories.query("select kind, source, alt_text from media_asset order by position")
     assert [post["account"] for post in posts] == ["shop", "cafe"]
     assert abs(datetime.fromisoformat(posts[0]["scheduled_for"]) - datetime.now(UTC)) < timedelta(minutes=11)
-    assert (link, options) == ("https://shop.example", {"stub": {"loud": True}})
+    assert (link, options) == ("https://shop.example", {"facebook": {"feed": True}})
     assert assets == [("image", "a.jpg", "A door"), ("video", "https://cdn.example/b.mp4", None)]
     assert ran.err == "stub:cafe is disabled: its posts wait for `autoposter accounts enable`.\n"
 

@@ -107,7 +107,7 @@ def test_an_application_schedules_a_post(factories, make_account):
         at=TOMORROW,
         link="https://shop.example/open",
         media=["a.jpg", ("https://cdn.example/b.mp4?size=1", "A door opens")],
-        options={"stub": {"loud": True}},
+        options={"facebook": {"feed": True}},
         reference="order-5",
     )
 
@@ -117,7 +117,7 @@ def test_an_application_schedules_a_post(factories, make_account):
     assert (post["channel_account_id"], post["status"], post["scheduled_for"]) == (account_id, "Scheduled", TOMORROW)
     assert post["reference"] == "order-5"
     assert (content["caption"], content["link"]) == ("We are open.", "https://shop.example/open")
-    assert content["options"] == {"stub": {"loud": True}}
+    assert content["options"] == {"facebook": {"feed": True}}
     assert media == [
         (0, "image", "a.jpg", None),
         (1, "video", "https://cdn.example/b.mp4?size=1", "A door opens"),

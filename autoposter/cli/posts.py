@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from autoposter import accounts, scheduling
+from autoposter import accounts, scheduling, validating
 from autoposter.cli import session, times
 from autoposter.cli.printing import Json, print_json, print_table, say_aside, shortened, shown
 from autoposter.cli.story import print_story
 from autoposter.errors import Refused, WrongUsage
 from autoposter.lifecycle import Status
+from autoposter.plugins import Host
 from autoposter.scheduling import Verdict
 from autoposter.store import reports
 from autoposter.store.posts import Resolution
@@ -179,6 +180,22 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return "somebody"
+
+
+@app.command()
+def validate(ids: Ids = None, account: OfAccount = None, because: Because = None, since: Since = None) -> None:
+    """Find out whether scheduled posts would be refused by their platforms; exit code 1 if any would."""
+    with session.database() as settings:
+        chosen = _chosen(ids, account, because, since, (Status.SCHEDULED,))
+        host, shelf = Host(settings.plugins), session.shelf(settings)
+        found = {post_id: validating.validate(scheduling.status(post_id).id, host, shelf) for post_id in chosen.ids}
+    for post_id, problems in found.items():
+        if problems:
+            say_aside(f"Post {post_id} would be refused: {' '.join(problems)}")
+    refused = sum(bool(problems) for problems in found.values())
+    print(f"{_number(len(found))} validated, {refused} would be refused.")
+    if refused:
+        raise typer.Exit(1)
 
 
 # --- which posts -----------------------------------------------------------------------------------------------------

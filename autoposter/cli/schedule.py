@@ -49,7 +49,12 @@ def schedule(
         content = _content(caption, media or [], alt or [], link, options, settings)
         on = [accounts.show(name) for name in account]
         scheduled = scheduling.schedule(
-            content, [one.id for one in on], at=due, reference=reference, allow_past=in_ is not None
+            content,
+            [one.id for one in on],
+            at=due,
+            reference=reference,
+            allow_past=in_ is not None,
+            check=session.check(settings),
         )
         posts = [scheduling.status(post_id) for post_id in scheduled.post_ids]
     for one in on:

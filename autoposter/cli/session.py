@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -11,8 +12,11 @@ from pydantic import SecretStr
 from autoposter.database import connect_to, out_of_reach_in_one_sentence
 from autoposter.errors import WrongUsage
 from autoposter.local import secret_key_of, urls_of
+from autoposter.media import MediaShelf
 from autoposter.migrations import require_current_schema
+from autoposter.plugins import Host
 from autoposter.settings import Settings, load_settings
+from autoposter.validating import refuse_problems
 
 
 @contextmanager
@@ -29,6 +33,16 @@ def database(*, migrated: bool = True) -> Iterator[Settings]:
         if migrated:
             require_current_schema()
         yield settings
+
+
+def shelf(settings: Settings) -> MediaShelf:
+    """Where the media of these settings lie."""
+    return MediaShelf(settings.media_root, settings.media_base_url)
+
+
+def check(settings: Settings) -> Callable[[int], None]:
+    """Refuses a post that its platform would refuse."""
+    return partial(refuse_problems, host=Host(settings.plugins), shelf=shelf(settings))
 
 
 def _completed(settings: Settings, folder: Path) -> Settings:
