@@ -109,17 +109,19 @@ class Machines:
         self.world = World(servers.new_database(), platform, folder)
         self.rows = self.world.rows
         odd_publishers.install(folder)
-        modules = os.pathsep.join([str(folder), str(Path(__file__).parent.parent)])
-        own = {"AUTOPOSTER_REDIS_URL": servers.valkey.url(), "PYTHONPATH": modules}
+        modules = [str(folder), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        own = {"AUTOPOSTER_REDIS_URL": servers.valkey.url(), "PYTHONPATH": os.pathsep.join(filter(None, modules))}
         self.processes = Processes(folder, self.world.environment | own | SETTINGS)
+        self.scheduler = self.processes.scheduler()
         self._accounts: dict[str, int] = {}
         self._numbers = itertools.count(1)
 
     # --- processes ---
 
-    def workers(self, count: int, *, threads: int = 8, **settings: str) -> list[Running]:
+    def workers(self, count: int, *, threads: int = 8, module: str = "autoposter.actors") -> list[Running]:
         """So many `dramatiq autoposter.actors` of one process each; returns when all of them work."""
-        started = [self.processes.worker(threads=threads, **settings) for _ in range(count)]
+        options = ["--processes", "1", "--threads", str(threads)]
+        started = [self.processes.start("dramatiq", module, *options) for _ in range(count)]
         for worker in started:
             wait_until(lambda worker=worker: self._works(worker), 40, lambda worker=worker: worker.output[-2000:])
         return started
@@ -128,9 +130,9 @@ class Machines:
         assert worker.popen.poll() is None, worker.output[-2000:]
         return self.worker_id(worker) is not None
 
-    def worker(self, *, threads: int = 8, **settings: str) -> Running:
+    def worker(self, *, threads: int = 8, module: str = "autoposter.actors") -> Running:
         """One of them."""
-        return self.workers(1, threads=threads, **settings)[0]
+        return self.workers(1, threads=threads, module=module)[0]
 
     def worker_id(self, worker: Running) -> str | None:
         """What its process calls itself in the books; None: it has not started yet."""
@@ -156,7 +158,7 @@ class Machines:
         return [int(found[0]) for found in self.rows.query(INSERT, (accounts, moments, references, [what] * len(due)))]
 
     @contextmanager
-    def load(self, per_second: int, ahead: float = 3.0) -> Iterator[None]:
+    def load(self, per_second: int, ahead: float = 2.0) -> Iterator[None]:
         """Posts that go on falling due, for as long as this lasts: each is scheduled `ahead` seconds before."""
         stop = threading.Event()
 

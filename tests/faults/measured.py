@@ -10,7 +10,6 @@ import json
 import os
 import platform as system
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +26,9 @@ _load = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--figures FILE`, and `--long` where nobody else brings it."""
+    """`--figures FILE`."""
     group = parser.getgroup("autoposter")
     group.addoption("--figures", type=Path, metavar="FILE", help="append the measured figures to this JSON file")
-    with suppress(ValueError):
-        group.addoption("--long", action="store_true", help="the fault tests with the counts of docs/reliability.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,12 +36,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "measured: a scenario that prints figures at the end of the run")
     config.stash[_all] = []
     config.stash[_load] = _machine()
-
-
-@pytest.fixture
-def long(request: pytest.FixtureRequest) -> bool:
-    """Whether this run has the counts of the reliability page, or only seconds."""
-    return bool(request.config.getoption("--long"))
 
 
 @pytest.fixture
@@ -99,9 +90,7 @@ def machines(own_servers: OwnServers, platform: FakePlatform, tmp_path: Path) ->
     own_servers.start_postgres()
     own_servers.start_valkey()
     own_servers.redis().flushall()
-    with ExitStack() as stack:
-        made = Machines(own_servers, platform, tmp_path)
-        stack.callback(lambda: print(made.processes.report()))
-        stack.callback(made.processes.end_all)
-        made.processes.scheduler()
-        yield made
+    made = Machines(own_servers, platform, tmp_path)
+    yield made
+    made.processes.end_all()
+    print(made.processes.report())  # pytest shows it only when the test fails
