@@ -56,8 +56,8 @@ SCAN_AGAIN = timedelta(milliseconds=100)
 #: How often Dramatiq looks at its delay queue, in milliseconds.  Its default of 1000 made posts 480 ms late (p50).
 WORKER_TIMEOUT_MS = 50
 
-#: Messages a process fetches ahead.  Dramatiq's default capped a no-op actor at 266 messages/s per thread; 64 took
-#: 2 x 8 threads from 4,253/s to 12,101/s.
+#: Messages a process fetches ahead; never fewer than it has threads, or some would idle.  Dramatiq's default capped a
+#: no-op actor at 266 messages/s per thread; 64 took 2 x 8 threads from 4,253/s to 12,101/s.
 PREFETCH = 64
 
 #: When more than this share of the threads is lost to hung publishers, the process ends itself.
@@ -110,7 +110,7 @@ class WorkerDuties(dramatiq.Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Tune Dramatiq, refuse a database that does not fit, and begin the duties."""
         worker.worker_timeout = WORKER_TIMEOUT_MS
-        worker.queue_prefetch = PREFETCH
+        worker.queue_prefetch = max(PREFETCH, worker.worker_threads)
         self._threads_known(worker.worker_threads)
         tls_context()  # 25 to 46 ms of CPU, which the first post should not wait for
         self._open_database()
@@ -209,12 +209,16 @@ class WorkerDuties(dramatiq.Middleware):
         self._minute_scan_seen.clear()
 
     def _watch(self, worker: dramatiq.Worker) -> None:
+        suspected = False
         while not self._stopped.wait(BEAT.total_seconds()):
-            if why := self._unfitness(worker):
+            why = self._unfitness(worker)
+            # Twice in a row: a process that was frozen wakes up with all its deadlines over, and is fit a moment later.
+            if why and suspected:
                 log.critical("worker %s is no longer fit (%s) and ends itself", self._row.id, why)
                 self._unfit.set()
                 self._wait_for_settlements()
                 os._exit(EXIT_UNFIT)
+            suspected = why is not None
 
     def _unfitness(self, worker: dramatiq.Worker) -> str | None:
         lost = self._bench.leases.lost()

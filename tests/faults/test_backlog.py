@@ -20,7 +20,7 @@ def test_a_backlog_and_posts_that_fall_due_now(machines: Machines, figures: Figu
     count = 5000 if long else 300
     machines.platform.follow(slow(100))
     an_hour_ago = time.time() - 3600
-    overdue = machines.schedule([an_hour_ago + number for number in range(count)], "overdue")
+    overdue = machines.schedule([an_hour_ago + number / 2 for number in range(count)], "overdue")
 
     machines.workers(2)
     started_at = time.time()
