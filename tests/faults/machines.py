@@ -118,10 +118,12 @@ class Machines:
 
     # --- processes ---
 
-    def workers(self, count: int, *, threads: int = 8, module: str = "autoposter.actors") -> list[Running]:
+    def workers(
+        self, count: int, *, threads: int = 8, module: str = "autoposter.actors", **settings: str
+    ) -> list[Running]:
         """So many `dramatiq autoposter.actors` of one process each; returns when all of them work."""
         options = ["--processes", "1", "--threads", str(threads)]
-        started = [self.processes.start("dramatiq", module, *options) for _ in range(count)]
+        started = [self.processes.start("dramatiq", module, *options, **settings) for _ in range(count)]
         for worker in started:
             wait_until(lambda worker=worker: self._works(worker), 40, lambda worker=worker: worker.output[-2000:])
         return started
