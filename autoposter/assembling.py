@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
@@ -24,8 +25,8 @@ class Unequipped(Exception):
     """The attempt cannot be carried out, and why.  Nothing was sent."""
 
     def __init__(self, refusal: Refused) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
+        self.refusal = replace(refusal, message=clean(refusal.message))
+        super().__init__(self.refusal.message)
 
 
 def publisher_class(attempt: Snapshot, host: Host) -> type[Publisher]:

@@ -37,12 +37,12 @@ def confirmed(answer: object, secrets: Collection[str]) -> Confirmed:
 
 def declared(error: PublishError, secrets: Collection[str]) -> Refused | Unknown:
     """What a publisher declared by raising one of the contract's errors."""
-    message = clean(error.message, secrets)
+    message = words_of(error, secrets)
     match error:
         case Transient():
-            return Refused(ErrorKind.TRANSIENT, message, _believable(error.retry_after))
+            return Refused(ErrorKind.TRANSIENT, message, _retry_after(error))
         case RateLimited():
-            return Refused(ErrorKind.RATE_LIMITED, message, _believable(error.retry_after))
+            return Refused(ErrorKind.RATE_LIMITED, message, _retry_after(error))
         case AccountRejected():
             return Refused(ErrorKind.ACCOUNT, message)
         case ContentRejected():
@@ -52,7 +52,13 @@ def declared(error: PublishError, secrets: Collection[str]) -> Refused | Unknown
     return Unknown(f"{type(error).__name__}: {message}")
 
 
-def _believable(retry_after: object) -> timedelta | None:
+def words_of(error: PublishError, secrets: Collection[str]) -> str:
+    """What a declared error says; a subclass may have forgotten to call the contract's constructor."""
+    return clean(getattr(error, "message", error), secrets)
+
+
+def _retry_after(error: PublishError) -> timedelta | None:
+    retry_after = getattr(error, "retry_after", None)
     return retry_after if isinstance(retry_after, timedelta) else None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from autoposter.assembling import Unequipped, publisher_class
 from autoposter.database import DATABASE_AWAY
-from autoposter.lifecycle import ErrorKind, Refused
+from autoposter.lifecycle import LONGEST_RETRY_AFTER, ErrorKind, Refused, retry_delay
 from autoposter.outcomes import before_the_call, log_trace
 from autoposter.publishers import NotReady, Publisher, PublishError
 from autoposter.publishers.base import overrides
@@ -78,7 +78,7 @@ class Preparing:
             return None
         log.warning("post %s cannot be prepared (%s): %s", snapshot.post_id, refused.kind, refused.message)
         if refused.kind in (ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED):
-            return preparations.postpone(snapshot.post_id, refused.retry_after or self._bench.policy.backoff(1))
+            return preparations.postpone(snapshot.post_id, retry_delay(refused, 1, self._bench.policy))
         return preparations.give_up(snapshot.post_id, refused.message)
 
     def _ask(self, snapshot: Snapshot, tools: Tools) -> Refused | None:
@@ -109,7 +109,7 @@ def make_ready(snapshot: Snapshot, tools: Tools, *, ahead: bool) -> dict[str, An
     try:
         prepared = as_prepared(publisher.prepare(tools.post, dict(snapshot.prepared)))
     except NotReady as not_ready:
-        again = max(not_ready.retry_after, SHORTEST_PAUSE)
+        again = min(max(not_ready.retry_after, SHORTEST_PAUSE), LONGEST_RETRY_AFTER)
         _keep(snapshot, as_prepared(not_ready.prepared), again)
         raise
     if ahead or prepared != snapshot.prepared:

@@ -61,7 +61,7 @@ def publish_post(post_id: int, bench: Workbench) -> None:
 def _claim(post_id: int, bench: Workbench) -> Attempt | None:
     try:
         return claims.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
-    except (ValueError, OverflowError, TypeError) as error:
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
         if isinstance(error, DATABASE_AWAY):
             raise
         log_trace(error, (), "post %s cannot be read", post_id)
@@ -131,10 +131,10 @@ def _make_ready(attempt: Attempt, tools: Tools, bench: Workbench) -> dict[str, A
         return make_ready(attempt, tools, ahead=False)
     except DATABASE_AWAY:
         raise
-    except NotReady as not_ready:
+    except NotReady:
         if bench.clock.now() > attempt.due_at + tools.publisher.prepare_timeout:
             return Refused(ErrorKind.TRANSIENT, f"It was not ready within {tools.publisher.prepare_timeout}.")
-        return Withdrawn(f"{not_ready.message} It is asked again.")
+        return Withdrawn("The platform is still preparing the media. It is asked again.")
     except BaseException as error:
         if not isinstance(error, PublishError):
             log_trace(error, tools.secrets, "post %s: its publisher failed before the call", attempt.post_id)

@@ -27,9 +27,8 @@ from autoposter.lifecycle import (
     Status,
     Step,
 )
-from autoposter.outcomes import log_trace, trouble
+from autoposter.outcomes import log_trace, trouble, words_of
 from autoposter.publishers import ContentRejected, Publisher, PublishError
-from autoposter.publishers.texts import clean
 from autoposter.publishing import GRACE, call, can_find, find
 from autoposter.settling import Announce, announce_nothing, settle, until_written
 from autoposter.store import jobs, leases, looks
@@ -126,7 +125,7 @@ def _find(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
     try:
         found = find(attempt, tools, tools.post, attempt.prepared)
     except ContentRejected as error:
-        return Refused(ErrorKind.CONTENT, clean(error.message, tools.secrets))
+        return Refused(ErrorKind.CONTENT, words_of(error, tools.secrets))
     except DATABASE_AWAY:
         raise
     except BaseException as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +16,13 @@ from autoposter.credentials import CredentialsUnreadable, Keyring
 from autoposter.leases import Leases
 from autoposter.lifecycle import ErrorKind, Refused, RetryPolicy
 from autoposter.media import MediaShelf
+from autoposter.outcomes import before_the_call, log_trace
 from autoposter.plugins import Host
 from autoposter.publishers import Account, Post, Publisher
 from autoposter.publishers.http import Wire
+from autoposter.publishers.texts import clean
 from autoposter.settling import Announce, announce_nothing
-from autoposter.store.snapshots import Attempt, Snapshot
+from autoposter.store.snapshots import AccountRow, Attempt, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,41 @@ class Tools:
 
 @contextmanager
 def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterator[Tools]:
-    """Make the tools of one attempt.  Raises Unequipped where its rows do not make sense to its publisher."""
-    account = attempt.account
+    """Make the tools of one attempt.
+
+    Raises Unequipped where its rows do not make sense to its publisher, or the publisher's own code fails on them.
+    """
+    values = _decrypted(attempt.account, bench.keyring)
+    secrets = frozenset(_secrets(values))
+    with Wire(secrets=secrets) as wire:
+        try:
+            tools = _tools(kind, attempt, values, wire, secrets, bench)
+        except Unequipped as unequipped:
+            refusal = unequipped.refusal
+            raise Unequipped(replace(refusal, message=clean(refusal.message, secrets))) from None
+        except BaseException as error:
+            log_trace(error, secrets, "post %s: its publisher cannot be made", attempt.post_id)
+            raise Unequipped(before_the_call(error, secrets)) from None
+        yield tools
+
+
+def _decrypted(account: AccountRow, keyring: Keyring) -> dict[str, Any]:
     try:
-        values = bench.keyring.decrypt(account.id, account.credentials)
+        return keyring.decrypt(account.id, account.credentials)
     except CredentialsUnreadable as error:
         # Our own configuration: the post must survive until it is mended.
         raise Unequipped(Refused(ErrorKind.TRANSIENT, str(error))) from error
+
+
+def _tools(
+    kind: type[Publisher],
+    attempt: Snapshot,
+    values: dict[str, Any],
+    wire: Wire,
+    secrets: frozenset[str],
+    bench: Workbench,
+) -> Tools:
+    account = attempt.account
     credentials = parsed(kind.Credentials, values, ErrorKind.ACCOUNT, f"The credentials of {account.name}")
     settings = parsed(kind.Settings, account.settings, ErrorKind.ACCOUNT, f"The settings of {account.name}")
     post = post_of(
@@ -68,19 +98,14 @@ def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterato
     )
     earlier = attempt.found_absent if isinstance(attempt, Attempt) else None
     earlier_post = _earlier_post(attempt, earlier, kind, bench.shelf) if earlier else None
-    secrets = frozenset(_secrets(values))
-    with Wire(secrets=secrets) as wire:
-        publisher = kind(
-            Account(
-                id=account.id,
-                name=account.name,
-                external_id=account.external_id,
-                settings=settings,
-                credentials=credentials,
-            ),
-            wire.client,
-        )
-        yield Tools(publisher, post, earlier_post, wire, secrets)
+    known = Account(
+        id=account.id,
+        name=account.name,
+        external_id=account.external_id,
+        settings=settings,
+        credentials=credentials,
+    )
+    return Tools(kind(known, wire.client), post, earlier_post, wire, secrets)
 
 
 def _earlier_post(attempt: Snapshot, earlier: dict[str, Any], kind: type[Publisher], shelf: MediaShelf) -> Post:

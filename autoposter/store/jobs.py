@@ -140,7 +140,9 @@ def settle_refusal(ending: Ending) -> bool:
                 with job as (
                     update publish_job
                        set status = %(job_status)s, error_kind = %(kind)s, error = %(error)s,
-                           ended_at = coalesce(%(ended_at)s, ended_at), finished_at = now(), look_at = null,
+                           ended_at = coalesce(case when intent_at is not null then %(ended_at)s::timestamptz end,
+                                               ended_at),
+                           finished_at = now(), look_at = null,
                            evidence = coalesce(evidence, '{{}}') || %(evidence)s
                      where {_OURS}
                     returning id, {CLAIMED}

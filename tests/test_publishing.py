@@ -1,0 +1,838 @@
+"""One attempt, on the real database: what follows from everything that a publisher, an owner or an outage can do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import httpx2
+import peewee
+import puppets
+import pytest
+from factories import Factories
+from moves import forge_job
+from processes import wait_until
+from puppets import Puppet, raises, returns
+from pydantic import BaseModel, model_validator
+from staging import Stage
+
+from autoposter.clock import Clock
+from autoposter.credentials import Keyring
+from autoposter.publishers import (
+    AccountCheck,
+    AccountRejected,
+    ContentRejected,
+    NotReady,
+    OutcomeUnknown,
+    PublishError,
+    RateLimited,
+    Receipt,
+    Transient,
+)
+from autoposter.publishing import publish_post
+from autoposter.workbench import Workbench
+
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def bench(database: Any) -> Workbench:
+    return puppets.bench()
+
+
+@pytest.fixture
+def make(factories: Factories) -> Callable[..., int]:
+    """`make(platform="puppet", **columns)`: a post that is due."""
+
+    def post(platform: str = "puppet", **columns: Any) -> int:
+        if "channel_account_id" not in columns:
+            columns["channel_account_id"] = factories.account(platform=platform)
+        return factories.post(-SECOND, **columns)
+
+    return post
+
+
+@pytest.fixture
+def post_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
+    return partial(factories.row, "post_instance")
+
+
+@pytest.fixture
+def job_of(factories: Factories) -> Callable[[int], dict[str, Any]]:
+    """The last job of a post."""
+
+    def last(post: int) -> dict[str, Any]:
+        found = factories.query("select max(id) from publish_job where post_instance_id = %s", (post,))
+        return factories.row("publish_job", found[0][0])
+
+    return last
+
+
+@pytest.fixture
+def account_of(factories: Factories, post_row: Any) -> Callable[[int], dict[str, Any]]:
+    return lambda post: factories.row("channel_account", post_row(post)["channel_account_id"])
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    made = Stage(database_url)
+    yield made
+    made.close()
+
+
+def act(**acts: Callable[..., Any]) -> None:
+    """What the puppets do from now on, by method."""
+    Puppet.acts.update({{"init": "__init__"}.get(name, name): what for name, what in acts.items()})
+
+
+def calls() -> int:
+    return Puppet.asked.count("publish")
+
+
+# --- what the publisher says of the call -----------------------------------------------------------------------------
+
+
+def test_a_published_post_is_posted_with_its_receipt(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, factories: Factories
+) -> None:
+    post = make()
+
+    publish_post(post, bench)
+
+    found, job = post_row(post), job_of(post)
+    assert (found["status"], found["platform_post_id"]) == ("Posted", f"p{post}")
+    assert job["intent_at"] <= found["posted_at"] == job["ended_at"] <= datetime.now(UTC)
+    assert job["prepared"] == {"made": Puppet.board[0].caption}
+    assert Puppet.asked == ["__init__", "validate", "prepare", "publish"]
+    assert bench.leases.held() == 0
+
+
+class OddTransient(Transient):
+    """A subclass whose author forgot the contract's constructor."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "busy")
+
+
+class Unshowable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def status_error(status: int) -> httpx2.HTTPStatusError:
+    request = httpx2.Request("POST", "https://example.org")
+    return httpx2.HTTPStatusError(f"{status}", request=request, response=httpx2.Response(status, request=request))
+
+
+REFUSED = {
+    "transient": (Transient("busy"), "Scheduled", "transient"),
+    "rate limited": (RateLimited("slowly"), "Scheduled", "rate_limited"),
+    "account rejected": (AccountRejected("token gone"), "Failed", "account"),
+    "content rejected": (ContentRejected("too rude"), "Failed", "content"),
+    "a subclass without a message": (OddTransient(), "Scheduled", "transient"),
+    "a time that is no time": (Transient("busy", retry_after=5), "Scheduled", "transient"),  # type: ignore[arg-type]
+    "a very long time": (Transient("busy", retry_after=timedelta.max), "Scheduled", "transient"),
+    "a time in the past": (RateLimited("slowly", retry_after=-HOUR), "Scheduled", "rate_limited"),
+    "a message that is no text": (Transient({"busy": 1}), "Scheduled", "transient"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize(("error", "status", "kind"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_declared_refusal_is_believed(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, error: PublishError, status: str, kind: str
+) -> None:
+    post = make()
+    act(publish=raises(error))
+
+    publish_post(post, bench)
+
+    found, job = post_row(post), job_of(post)
+    assert (found["status"], job["status"], job["error_kind"]) == (status, "failed", kind)
+    assert found["last_error"] == job["error"] != ""
+    if status == "Scheduled":
+        assert SECOND <= found["retry_at"] - job["finished_at"] <= HOUR + 30 * SECOND
+    else:
+        assert found["retry_at"] is None
+
+
+UNKNOWN = {
+    "declared": raises(OutcomeUnknown("who knows")),
+    "not ready in the call": raises(NotReady({}, SECOND)),
+    "a bare PublishError": raises(PublishError("what")),
+    "timeout": raises(TimeoutError("late")),
+    "read timeout": raises(httpx2.ReadTimeout("late")),
+    "reset": raises(ConnectionResetError()),
+    "HTTP 400": raises(status_error(400)),
+    "HTTP 500": raises(status_error(500)),
+    "unreadable answer": raises(json.JSONDecodeError("Expecting value", "<html>", 0)),
+    "a bug": raises(KeyError("id")),
+    "recursion": raises(RecursionError()),
+    "memory": raises(MemoryError()),
+    "exit": raises(SystemExit(1)),
+    "interrupt": raises(KeyboardInterrupt()),
+    "generator exit": raises(GeneratorExit()),
+    "a base exception of its own": raises(type("Killed", (BaseException,), {})()),
+    "no words": raises(Unshowable()),
+    "database trouble of its own": raises(peewee.OperationalError("their database")),
+    "None": returns(None),
+    "a dict": returns({"id": 1}),
+    "an id": returns("12345"),
+    "the class": returns(Receipt),
+    "an empty id": returns(Receipt("")),
+    "a blank id": returns(Receipt(" \x00 ")),
+    "an id that is no text": returns(Receipt(5)),  # type: ignore[arg-type]
+    "no id": returns(Receipt(None)),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_anything_else_from_the_call_may_have_been_published(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, what: Any
+) -> None:
+    post = make()
+    act(publish=what)
+
+    publish_post(post, bench)
+
+    found, job = post_row(post), job_of(post)
+    assert (found["status"], job["status"], job["error_kind"]) == ("Publishing", "unknown", "unknown")
+    assert found["last_error"] == job["error"]
+    assert job["ended_at"] is not None and job["look_at"] is not None
+    assert calls() == 1
+
+
+@pytest.mark.parametrize(
+    ("permalink", "kept"),
+    [(None, None), ("", None), (5, None), ("https://e.org/\x00a\ud800", "https://e.org/a?")],
+)
+def test_a_permalink_that_makes_no_sense_harms_no_receipt(
+    bench: Workbench, make: Any, post_row: Any, permalink: Any, kept: Any
+) -> None:
+    post = make()
+    act(publish=returns(Receipt("1\ud800\x00", permalink)))
+
+    publish_post(post, bench)
+
+    found = post_row(post)
+    assert (found["status"], found["platform_post_id"], found["permalink"]) == ("Posted", "1?", kept)
+
+
+# --- before the call nothing can have been published -----------------------------------------------------------------
+
+BEFORE = {
+    "transient": (raises(Transient("busy")), "Scheduled", "transient"),
+    "rate limited": (raises(RateLimited("slowly")), "Scheduled", "rate_limited"),
+    "account rejected": (raises(AccountRejected("token gone")), "Failed", "account"),
+    "content rejected": (raises(ContentRejected("too rude")), "Failed", "content"),
+    "outcome unknown": (raises(OutcomeUnknown("who knows")), "Scheduled", "transient"),
+    "a subclass without a message": (raises(OddTransient()), "Scheduled", "transient"),
+    "connect timeout": (raises(httpx2.ConnectTimeout("late")), "Scheduled", "transient"),
+    "HTTP 503": (raises(status_error(503)), "Scheduled", "transient"),
+    "HTTP 404": (raises(status_error(404)), "Failed", "bug"),
+    "a bug": (raises(KeyError("id")), "Failed", "bug"),
+    "exit": (raises(SystemExit(1)), "Failed", "bug"),
+    "interrupt": (raises(KeyboardInterrupt()), "Failed", "bug"),
+    "no words": (raises(Unshowable()), "Failed", "bug"),
+}
+
+
+@pytest.mark.parametrize("method", ["init", "validate", "prepare"])
+@pytest.mark.parametrize(("what", "status", "kind"), BEFORE.values(), ids=BEFORE.keys())
+def test_what_fails_before_the_call_publishes_nothing(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, method: str, what: Any, status: str, kind: str
+) -> None:
+    post = make()
+    act(**{method: what})
+
+    publish_post(post, bench)
+
+    job = job_of(post)
+    assert (post_row(post)["status"], job["status"], job["error_kind"]) == (status, "failed", kind)
+    assert job["intent_at"] is None and job["ended_at"] is None
+    assert post_row(post)["last_error"]
+    assert calls() == 0
+
+
+def failing_generator(*_: Any) -> Iterator[str]:
+    yield "One reason."
+    raise KeyError("the second")
+
+
+GARBAGE = {
+    "validate returns None": ("validate", returns(None)),
+    "validate returns a number": ("validate", returns(7)),
+    "validate fails while it lists": ("validate", failing_generator),
+    "prepare returns None": ("prepare", returns(None)),
+    "prepare returns a list": ("prepare", returns([])),
+    "prepare returns no JSON": ("prepare", returns({"a": object()})),
+    "prepare returns NaN": ("prepare", returns({"a": float("nan")})),
+    "prepare returns NUL": ("prepare", returns({"a": "\x00"})),
+    "prepare returns half a character": ("prepare", returns({"a": "\ud800"})),
+    "prepare returns too much": ("prepare", returns({"a": "x" * 200_000})),
+    "prepare returns a deep hole": ("prepare", lambda *_: nested(5000)),
+    "not ready with garbage": ("prepare", raises(NotReady([], SECOND))),  # type: ignore[arg-type]
+    "not ready without a time": ("prepare", raises(NotReady({}, None))),  # type: ignore[arg-type]
+}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for _ in range(depth):
+        inner = {"a": inner}
+    return inner
+
+
+@pytest.mark.parametrize(("method", "what"), GARBAGE.values(), ids=GARBAGE.keys())
+def test_garbage_before_the_call_is_a_bug_that_ends_its_own_post(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, method: str, what: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    post = make()
+    act(**{method: what})
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", "bug")
+    assert "Traceback" in caplog.text
+    assert calls() == 0
+
+
+def test_what_validate_says_is_told_in_its_words(bench: Workbench, make: Any, post_row: Any, job_of: Any) -> None:
+    post = make()
+    act(validate=returns(f"Reason {number}." for number in range(10**9)))
+
+    publish_post(post, bench)
+
+    assert post_row(post)["last_error"] == " ".join(f"Reason {number}." for number in range(10))
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", "content")
+
+
+@pytest.mark.parametrize(
+    ("asked", "believed"),
+    [(5 * SECOND, 5 * SECOND), (-HOUR, SECOND), (timedelta(days=30), HOUR), (timedelta.max, HOUR)],
+)
+def test_what_is_not_ready_is_asked_again_and_uses_up_no_attempt(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, asked: timedelta, believed: timedelta
+) -> None:
+    post = make()
+    act(prepare=raises(NotReady({"upload": 7}, asked)))
+
+    publish_post(post, bench)
+
+    found, job = post_row(post), job_of(post)
+    assert (found["status"], job["status"], found["prepared"]) == ("Scheduled", "cancelled", {"upload": 7})
+    assert believed - SECOND < found["prepare_at"] - job["finished_at"] <= believed + SECOND
+    assert job["intent_at"] is None and job["ended_at"] is None
+
+
+# --- rows that make no sense -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "named"),
+    [
+        ({"options": {"puppet": {"color": "red"}}}, "content", "color"),
+        ({"options": {"puppet": {"colour": 7}}}, "content", "colour"),
+        ({"options": {"puppet": [1]}}, "content", "options"),
+        ({"settings": {"pages": "a"}}, "account", "pages"),
+        ({"settings": {"page": []}}, "account", "page"),
+    ],
+)
+def test_rows_that_make_no_sense_to_the_publisher_end_their_own_post(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any, rows: Any, kind: str, named: str
+) -> None:
+    columns: dict[str, Any] = {}
+    if "options" in rows:
+        columns["content_item_id"] = factories.content(**rows)
+    else:
+        columns["channel_account_id"] = factories.account(platform="puppet", **rows)
+    post = make(**columns)
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", kind)
+    assert named in post_row(post)["last_error"]
+    assert calls() == 0
+
+
+def test_wrong_credentials_end_their_own_post_without_being_told(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = factories.account(platform="puppet")
+    secret = bench.keyring.encrypt(account, {"token": {"very": "secret words"}})
+    factories.query("update channel_account set credentials = %s where id = %s", (secret, account))
+    post = make(channel_account_id=account)
+
+    publish_post(post, bench)
+
+    assert post_row(post)["status"] == "Failed"
+    assert "token" in post_row(post)["last_error"]
+    assert "secret words" not in caplog.text + post_row(post)["last_error"]
+
+
+def test_credentials_that_do_not_open_are_tried_again(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any
+) -> None:
+    """Our own configuration: the key may be mended."""
+    account = factories.account(platform="puppet")
+    sealed = bench.keyring.encrypt(account, {"token": "abcd"})
+    factories.query("update channel_account set credentials = %s where id = %s", (sealed, account))
+    post = make(channel_account_id=account)
+
+    publish_post(post, replace(bench, keyring=Keyring([])))
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Scheduled", "transient")
+
+
+class Exploding(BaseModel):
+    """A model with a bug in its own code."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _explode(cls, values: Any) -> Any:
+        raise KeyError("inside")
+
+
+@pytest.mark.parametrize("model", ["Options", "Settings", "Credentials"])
+def test_a_bug_in_a_publishers_model_is_a_bug_that_ends_its_own_post(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr(Puppet, model, Exploding)
+    post = make()
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", "bug")
+
+
+@pytest.mark.parametrize("source", ["https://[", "https://e.org/" + "a" * 5000, "../../etc/passwd", "a" * 5000])
+def test_a_medium_whose_source_makes_no_sense_leaves_the_attempt_whole(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any, source: str
+) -> None:
+    content = factories.content()
+    factories.media(content, source=source)
+    post = make(content_item_id=content)
+
+    publish_post(post, bench)
+
+    assert job_of(post)["status"] in ("completed", "failed")
+    assert post_row(post)["status"] in ("Posted", "Failed")
+
+
+UNREADABLE = {
+    "a number of 5,000 digits": '{"puppet": {"colour": ' + "9" * 5000 + "}}",
+    "a hole of 3,000 levels": '{"puppet": ' + "[" * 3000 + "]" * 3000 + "}",
+}
+
+
+@pytest.mark.parametrize("options", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_row_that_cannot_be_read_ends_its_own_post(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, options: str
+) -> None:
+    content = factories.content()
+    factories.query("update content_item set options = %s where id = %s", (options, content))
+    post, healthy = make(content_item_id=content), make()
+
+    for due in (post, healthy):
+        publish_post(due, bench)
+
+    assert post_row(post)["status"] == "Failed" and "cannot be read" in post_row(post)["last_error"]
+    assert post_row(healthy)["status"] == "Posted"
+    assert factories.query("select 1 from publish_job where post_instance_id = %s", (post,)) == []
+
+
+def test_a_platform_that_nobody_brings_fails_by_name(bench: Workbench, make: Any, post_row: Any, job_of: Any) -> None:
+    post = make("myspace")
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", "no_publisher")
+    assert "myspace" in post_row(post)["last_error"] and "there are" in post_row(post)["last_error"]
+
+
+class Garbled(BaseModel):
+    """A model whose refusals are no text that PostgreSQL takes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse(cls, values: Any) -> Any:
+        raise ValueError("no\x00 way")
+
+
+def test_a_reason_that_postgresql_does_not_take_ends_its_post_all_the_same(
+    bench: Workbench, make: Any, post_row: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A settlement is repeated until it is written: one that never can be would hold its thread for ever."""
+    monkeypatch.setattr(Puppet, "Options", Garbled)
+    post = make()
+
+    publish_post(post, bench)
+
+    assert post_row(post)["status"] == "Failed" and "no way" in post_row(post)["last_error"]
+
+
+@pytest.mark.parametrize("post_id", [2**62, 2**80, -1, 0])
+def test_a_post_that_is_not_there_is_no_trouble(bench: Workbench, factories: Factories, post_id: int) -> None:
+    try:
+        publish_post(post_id, bench)
+    except peewee.DataError as error:  # what a forged message may ask for is refused by the database
+        assert post_id > 2**63 and "out of range" in str(error)
+
+    assert factories.query("select 1 from publish_job") == []
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+TEXTS = {
+    "NUL": ("a\x00b", "ab"),
+    "half a character": ("a\ud800b", "a?b"),
+    "an endless text": ("x" * 10_000_000, "x" * 1999 + "…"),
+    "nothing": ("", ""),
+}
+
+
+@pytest.mark.parametrize(("said", "kept"), TEXTS.values(), ids=TEXTS.keys())
+@pytest.mark.parametrize("error", [Transient, ContentRejected, OutcomeUnknown, RateLimited, AccountRejected])
+def test_what_a_publisher_says_is_kept_in_words_that_postgresql_takes(
+    bench: Workbench, make: Any, post_row: Any, error: Callable[[str], PublishError], said: str, kept: str
+) -> None:
+    post = make()
+    act(publish=raises(error(said)))
+
+    publish_post(post, bench)
+
+    assert post_row(post)["last_error"] == kept
+
+
+def test_no_secret_gets_into_a_row_or_a_log(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "s3cret/with+odd=signs"
+    account = factories.account(platform="checked")
+    sealed = bench.keyring.encrypt(account, {"token": secret})
+    factories.query("update channel_account set credentials = %s where id = %s", (sealed, account))
+    caplog.set_level(logging.DEBUG)
+    said = f"{secret} and https://example.org/?token=s3cret%2Fwith%2Bodd%3Dsigns " + secret * 200
+    for method, error in [
+        ("publish", KeyError(said)),
+        ("publish", AccountRejected(said)),
+        ("validate", KeyError(said)),
+        ("prepare", Transient(said)),
+        ("init", ValueError(said)),
+    ]:
+        bench = puppets.bench()
+        act(**{method: raises(error)}, check=raises(ValueError(said)))
+        factories.query("update channel_account set status = 'active', paused_until = null")
+        post = make(channel_account_id=account)
+
+        publish_post(post, bench)
+
+        told = json.dumps([post_row(post), job_of(post), factories.row("channel_account", account)], default=str)
+        for form in ("s3cret/with", "s3cret%2F", "with+odd"):
+            assert form not in told.replace("\\", ""), (method, error)
+            assert form not in caplog.text, (method, error)
+
+
+# --- accounts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_rejected_account_without_a_check_is_believed_and_disconnected(
+    bench: Workbench, make: Any, post_row: Any, account_of: Any
+) -> None:
+    post = make()
+    act(publish=raises(AccountRejected("token gone")))
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], account_of(post)["status"]) == ("Failed", "disconnected")
+    assert account_of(post)["last_error"] == "token gone"
+
+
+@pytest.mark.parametrize(
+    ("check", "account"),
+    [
+        (returns(AccountCheck(ok=False, problem="revoked")), "disconnected"),
+        (raises(AccountRejected("revoked")), "disconnected"),
+        (returns(AccountCheck(ok=True)), "active"),
+        (raises(TimeoutError()), "active"),
+        (raises(SystemExit(1)), "active"),
+        (returns(None), "active"),
+    ],
+    ids=["not ok", "rejected", "ok", "timeout", "exit", "garbage"],
+)
+def test_a_rejected_account_is_disconnected_if_its_check_fails_too(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, account_of: Any, check: Any, account: str
+) -> None:
+    post = make("checked")
+    act(publish=raises(AccountRejected("token gone")), check=check)
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", "account")
+    assert account_of(post)["status"] == account
+
+
+def test_an_account_that_was_reconnected_meanwhile_is_tried_again_once(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any, account_of: Any
+) -> None:
+    post = make()
+
+    def reject(*_: Any) -> Any:
+        factories.query("update channel_account set credentials_version = credentials_version + 1")
+        raise AccountRejected("token gone")
+
+    act(publish=reject)
+
+    publish_post(post, bench)
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Scheduled", "transient")
+    factories.query("update post_instance set retry_at = now()")
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", "account")
+    assert account_of(post)["status"] == "active"  # these credentials are not the rejected ones
+
+
+def test_the_post_of_a_disconnected_account_fails_without_a_call(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any
+) -> None:
+    post = make(channel_account_id=factories.account(platform="puppet", name="Shop", status="disconnected"))
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", "account")
+    assert "accounts reconnect Shop" in post_row(post)["last_error"]
+    assert Puppet.asked == []
+
+
+@pytest.mark.parametrize("method", ["publish", "prepare", "validate"])
+def test_a_rate_limit_pauses_the_account_and_spreads_its_posts(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any, account_of: Any, method: str
+) -> None:
+    account = factories.account(platform="puppet")
+    posts = [make(channel_account_id=account) for _ in range(5)]
+    act(**{method: raises(RateLimited("slowly", 60 * SECOND))})
+
+    for post in posts:
+        publish_post(post, bench)
+
+    until = account_of(posts[0])["paused_until"]
+    assert 58 * SECOND < until - datetime.now(UTC) <= 60 * SECOND
+    assert all(until - SECOND <= post_row(post)["retry_at"] <= until + 31 * SECOND for post in posts)
+    assert len({post_row(post)["retry_at"] for post in posts}) == 5
+    assert Puppet.asked.count(method) == 1
+    assert factories.query("select count(*) from publish_job") == [(1,)]
+
+
+def test_rate_limits_use_up_no_attempt(bench: Workbench, make: Any, factories: Factories, post_row: Any) -> None:
+    post = make()
+    act(publish=raises(RateLimited("slowly", SECOND)))
+
+    for _ in range(POLICY_ATTEMPTS + 2):
+        factories.query("update channel_account set paused_until = null; update post_instance set retry_at = null")
+        publish_post(post, bench)
+
+    assert post_row(post)["status"] == "Scheduled"
+    assert calls() == POLICY_ATTEMPTS + 2
+
+
+POLICY_ATTEMPTS = puppets.POLICY.max_attempts
+
+
+def test_the_last_of_its_attempts_fails_the_post(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any
+) -> None:
+    post = make()
+    act(publish=raises(Transient("busy")))
+
+    for attempt in range(1, POLICY_ATTEMPTS + 2):
+        factories.query("update post_instance set retry_at = null")
+        publish_post(post, bench)
+        assert post_row(post)["status"] == ("Scheduled" if attempt < POLICY_ATTEMPTS else "Failed")
+
+    assert calls() == POLICY_ATTEMPTS
+
+
+# --- between claim and call ------------------------------------------------------------------------------------------
+
+
+def test_what_its_owner_takes_back_while_it_is_prepared_is_not_sent(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any
+) -> None:
+    post = make()
+    act(prepare=lambda *_: (factories.query("update post_instance set status = 'Cancelled'") and {}) or {})
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["status"], calls()) == ("Cancelled", "cancelled", 0)
+
+
+def test_what_the_content_says_at_the_claim_is_published(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any
+) -> None:
+    post = make(content_item_id=factories.content(caption="at the claim"))
+    act(prepare=lambda *_: (factories.query("update content_item set caption = 'later'") and {}) or {})
+
+    publish_post(post, bench)
+
+    assert [shown.caption for shown in Puppet.board] == ["at the claim"]
+
+
+def test_nothing_is_sent_early(bench: Workbench, factories: Factories) -> None:
+    post = factories.post(0.7 * SECOND, channel_account_id=factories.account(platform="puppet"))
+    sent: list[datetime] = []
+    act(publish=lambda self, _: sent.append(datetime.now(UTC)) or Receipt("1"))
+
+    publish_post(post, bench)
+
+    due = factories.row("post_instance", post)["scheduled_for"]
+    assert timedelta(0) <= sent[0] - due < 0.5 * SECOND
+    assert factories.query("select intent_at < scheduled_for from publish_job") == [(True,)]
+
+
+class HeldUp(Clock):
+    """Belongs to a process that is frozen for a moment when it should go on with its call."""
+
+    holds = 0
+
+    def hold_until(self, moment: datetime) -> None:
+        self.holds += 1
+        if self.holds == 2:
+            threading.Event().wait(2.05)
+
+
+def test_a_worker_that_was_held_up_between_intent_and_call_sends_nothing(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any
+) -> None:
+    post = make()
+
+    publish_post(post, replace(bench, clock=HeldUp()))
+
+    assert calls() == 0
+    job = job_of(post)
+    assert (post_row(post)["status"], job["status"], job["error_kind"]) == ("Scheduled", "failed", "transient")
+    assert job["intent_at"] is not None
+
+
+KILL = "select pg_terminate_backend(pid) from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
+
+
+def test_an_intent_that_was_not_confirmed_sends_nothing(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, stage: Stage
+) -> None:
+    post = make()
+    claimed, go_on = threading.Event(), threading.Event()
+
+    def prepare(*_: Any) -> dict[str, Any]:
+        claimed.set()
+        go_on.wait(5)
+        return {}
+
+    act(prepare=prepare)
+    attempt = stage.begin(publish_post, post, bench)
+    assert claimed.wait(5)
+    Puppet.acts.pop("prepare")
+
+    with stage.program() as owner:
+        owner("select 1 from post_instance for update")
+        go_on.set()
+        stage.wait_until_blocked()
+        owner(KILL)
+    attempt.result(timeout=10)
+
+    assert calls() == 0
+    assert (post_row(post)["status"], job_of(post)["status"]) == ("Scheduled", "failed")
+    assert job_of(post)["intent_at"] is None
+
+
+def test_an_outcome_is_kept_while_the_database_is_away(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    post = make()
+    act(publish=lambda *_: factories.query("alter table publish_job rename to elsewhere") or Receipt("1"))
+
+    attempt = stage.begin(publish_post, post, bench)
+    wait_until(lambda: "waits for the database" in caplog.text, 5)
+    factories.query("alter table elsewhere rename to publish_job")
+    attempt.result(timeout=10)
+
+    assert post_row(post)["status"] == "Posted"
+    assert calls() == 1
+
+
+def test_trouble_of_our_own_before_the_intent_is_left_to_the_lease(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any
+) -> None:
+    post = make()
+    act(prepare=raises(peewee.OperationalError("server closed the connection")))
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["status"]) == ("Scheduled", "running")
+    assert bench.leases.held() == 0
+
+
+# --- after "not there" -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def absent(make: Any, factories: Factories) -> int:
+    """A post with an attempt that was looked for and not found."""
+    post: int = make("findable")
+    forge_job(
+        factories,
+        post,
+        looks=2,
+        content={"caption": "earlier", "link": None, "options": None, "media": [], "content_item_id": 1},
+    )
+    return post
+
+
+def test_an_attempt_after_not_there_asks_once_more_and_sends_nothing_if_it_is_there(
+    bench: Workbench, absent: int, post_row: Any
+) -> None:
+    asked: list[str] = []
+    act(find=lambda _, post: asked.append(post.caption) or Receipt("late"))
+
+    publish_post(absent, bench)
+
+    assert asked == ["earlier"]
+    assert (post_row(absent)["status"], post_row(absent)["platform_post_id"], calls()) == ("Posted", "late", 0)
+
+
+def test_an_attempt_after_not_there_is_made_if_it_is_still_not_there(
+    bench: Workbench, absent: int, post_row: Any
+) -> None:
+    publish_post(absent, bench)
+
+    assert "find" in Puppet.asked
+    assert (post_row(absent)["status"], calls()) == ("Posted", 1)
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), OutcomeUnknown("two fit"), Transient("busy"), KeyError("x")])
+def test_an_attempt_after_not_there_sends_nothing_if_it_cannot_be_asked(
+    bench: Workbench, absent: int, post_row: Any, error: Exception
+) -> None:
+    act(find=raises(error))
+
+    publish_post(absent, bench)
+
+    assert post_row(absent)["status"] in ("Scheduled", "Failed")
+    assert calls() == 0
+
+
+def test_a_blind_publisher_is_never_asked_to_find(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any
+) -> None:
+    post = make("blind_with_find")
+    forge_job(factories, post, looks=1, content={"caption": "", "link": None, "options": None, "media": []})
+
+    publish_post(post, bench)
+
+    assert post_row(post)["status"] == "Posted"
+    assert "find" not in Puppet.asked
