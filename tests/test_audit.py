@@ -8,8 +8,9 @@ import pytest
 
 from autoposter.store.books import _CHECKS, audit
 
-NOW = datetime.now(UTC)
-LONG_AGO = NOW - timedelta(minutes=5)
+# From the moment at which a row is written: the run may be minutes old by then.
+NOW = timedelta(0)
+LONG_AGO = -timedelta(minutes=5)
 
 COMPLETED = {"status": "completed", "intent_at": NOW, "finished_at": NOW}
 UNKNOWN = {"status": "unknown", "intent_at": NOW, "look_at": NOW}
@@ -59,7 +60,9 @@ def write(factories, database):
             "content": {},
             "idempotency_key": "key",
         }
-        return post_id, factories.insert("publish_job", always | job)
+        now = datetime.now(UTC)
+        moments = {name: now + value if isinstance(value, timedelta) else value for name, value in job.items()}
+        return post_id, factories.insert("publish_job", always | moments)
 
     return write_one
 
