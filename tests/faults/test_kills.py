@@ -189,7 +189,7 @@ def test_sigterm_under_load(machines: Machines, figures: Figures, long: bool) ->
                     codes.append(worker.popen.wait())
                 assert not told_at or time.monotonic() < min(told_at.values()) + 30
                 time.sleep(0.01)
-            workers += machines.workers(at_once if left else 1, threads=16)
+            workers += machines.workers(at_once if left else 0, threads=16)
     machines.settle()
 
     figures.spread("SIGTERM to the end of the process", took, at_most=ENDED_WITHIN)

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.measured
 
 
 def test_answers_that_arrive_while_postgresql_is_away(machines: Machines, figures: Figures, long: bool) -> None:
-    count, away_for, workers = (200, 20.0, 4) if long else (24, 4.0, 2)
-    machines.platform.follow(slow(5000))
+    count, away_for, workers = (200, 20.0, 4) if long else (24, 3.0, 2)
+    machines.platform.follow(slow(5000 if long else 3000))
     # As many threads as one worker fetches messages ahead: it may get that many of these.
     machines.workers(workers, threads=min(64, count))
     due = time.time() + 2.5
@@ -40,13 +40,13 @@ def test_answers_that_arrive_while_postgresql_is_away(machines: Machines, figure
 
 
 def test_posts_fall_due_while_postgresql_is_away(machines: Machines, figures: Figures, long: bool) -> None:
-    count, away_for = (300, 60.0) if long else (30, 4.0)
+    count, away_for = (300, 60.0) if long else (30, 3.0)
     machines.platform.follow(slow(100))
     machines.workers(2, threads=8)
-    due = time.time() + 1.5
-    machines.schedule([due + number * (away_for + 2) / count for number in range(count)])
+    due = time.time() + 1
+    machines.schedule([due + number * (away_for + 1) / count for number in range(count)])
 
-    wait_for_moment(due + 2)
+    wait_for_moment(due + 1)
     machines.servers.stop_postgres()
     time.sleep(away_for)
     machines.servers.start_postgres()

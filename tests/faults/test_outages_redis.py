@@ -90,9 +90,9 @@ def test_redis_is_away_or_refuses(machines: Machines, figures: Figures, long: bo
 
     for outage, seconds in OUTAGES:
         lasts = seconds if long else min(seconds, 1.5)
-        due = time.time() + 1
+        due = time.time() + 0.5
         posts = machines.schedule([due + number * (lasts + 1) / count for number in range(count)])
-        wait_for_moment(due + 1)
+        wait_for_moment(due + 0.5)
         outage(machines.servers, lasts)
         over_at = time.time()
         machines.settle()

@@ -59,7 +59,7 @@ class Deed:
 
 
 def test_an_owner_races_the_workers(machines: Machines, figures: Figures, long: bool) -> None:
-    count, lasts = (1000, 60.0) if long else (60, 4.0)
+    count, lasts = (1000, 60.0) if long else (60, 3.0)
     machines.workers(2, threads=16)
     start = time.time() + 2.5
     due = sorted(start + random.uniform(0, lasts) for _ in range(count))
