@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,7 +93,7 @@ def run(environment, database, database_url, capsys) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def board(tmp_path, environment) -> Path:
+def board(tmp_path, environment) -> Iterator[Path]:
     """An installed plugin whose accounts need a handle and a token."""
     folder = tmp_path / "site"
     info = folder / "autoposter_board-1.0.dist-info"
@@ -102,7 +102,8 @@ def board(tmp_path, environment) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: autoposter-board\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[autoposter]\nboard = autoposter_board\n")
     environment.syspath_prepend(folder)
-    return folder
+    yield folder
+    sys.modules.pop("autoposter_board", None)  # or the next plugin of this name would be this one
 
 
 # --- a new user's mistakes -------------------------------------------------------------------------------------------
