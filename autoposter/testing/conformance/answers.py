@@ -38,7 +38,9 @@ class AnswerTests(Conformance):
         if attempt.platform_post_id:
             assert lab.held(attempt.platform_post_id), f"{attempt}, and the platform has no such post."
         assert not (attempt.kind and holds), f"{attempt}, and the platform has published it: it would be sent again."
-        assert lab.publishing_requests() == 1, f"The publishing request came {lab.publishing_requests()} times."
+        came = lab.publishing_requests()
+        hint = "" if came else "  A look-up that comes first belongs into `prepare`."
+        assert came == 1, f"The publishing request came {came} times: {attempt}.{hint}"
         assert len(attempt.writes) == 1, f"publish() tries again by itself: {attempt.writes}"
         return attempt
 
