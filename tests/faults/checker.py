@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -84,12 +84,15 @@ class Report:
         return "\n".join([*lines, *(f"VIOLATION: {violation}" for violation in self.violations)])
 
 
-def check(database_url: str, effects: Sequence[AcceptedPost]) -> Report:
-    """Hold the platform's record against the books."""
+def check(database_url: str, effects: Sequence[AcceptedPost], *, taken_back: Collection[int] = ()) -> Report:
+    """Hold the platform's record against the books.  `taken_back`: posts whose owners withdrew them in time."""
     posts, strangers = read_books(database_url, effects)
     violations = [f"the platform holds {effect.text!r}, which no post asked for" for effect in strangers]
     violations += [f"{post} {complaint}" for post in posts for rule in RULES for complaint in rule(post)]
     violations += double_ids(posts)
+    violations += [
+        f"{post} is out, and its owner had taken it back" for post in posts if post.effects and post.id in taken_back
+    ]
     return Report(posts, violations)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults.forge import Forge, Order
 from faults.world import World
 
+from autoposter.testing import publishers
 from autoposter.testing.platform import FakePlatform
 
 
@@ -40,6 +42,23 @@ def platform(running_platform: FakePlatform) -> FakePlatform:
 def world(fresh_database_url: str, platform: FakePlatform, tmp_path: Path) -> World:
     """A database of this test's own, and the platform."""
     return World(fresh_database_url, platform, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def running_forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    folder = publishers.install(tmp_path_factory.mktemp("forge"))
+    forge = Forge(folder)
+    forge.run_all([Order("nothing")] * 6)
+    yield forge
+    forge.close()
+
+
+@pytest.fixture
+def forge(running_forge: Forge, world: World) -> Iterator[Forge]:
+    """Processes on `world`, with faults."""
+    running_forge.environment = world.environment
+    yield running_forge
+    running_forge.kill_frozen()
 
 
 @pytest.fixture

@@ -23,28 +23,32 @@ POLICY = RetryPolicy(max_attempts=8, retry_base=timedelta(seconds=1), retry_cap=
 
 #: Made before the forks: reading what is installed is no part of an attempt.
 HOST = Host()
-SETTINGS = load_settings()
 
 Arm = Callable[[], None]
 
 
 def workbench() -> Workbench:
     """This process's own, with its clock set."""
-    assert SETTINGS.database_url is not None
-    database.connect_to(SETTINGS.database_url.get_secret_value())
+    settings = load_settings()
+    assert settings.database_url is not None
+    database.connect_to(settings.database_url.get_secret_value())
     clock = Clock()
     for _ in range(3):
         clock.measure(database.database_time)
     return Workbench(
         worker=f"forge-{os.getpid()}",
         host=HOST,
-        keyring=Keyring(SETTINGS.secret_keys),
+        keyring=Keyring(settings.secret_keys),
         shelf=MediaShelf(None, None),
         policy=POLICY,
-        max_lateness=SETTINGS.max_lateness,
+        max_lateness=settings.max_lateness,
         clock=clock,
         leases=Leases(),
     )
+
+
+def nothing(_: int, arm: Arm) -> None:
+    """Says that the forge is ready."""
 
 
 def publish(post_id: int, arm: Arm) -> None:
@@ -121,5 +125,5 @@ def open_posts() -> int:
 
 
 DEEDS: dict[str, Callable[[int, Arm], None]] = {
-    deed.__name__: deed for deed in (publish, look, scan, take_over, recover)
+    deed.__name__: deed for deed in (nothing, publish, look, scan, take_over, recover)
 }

@@ -23,6 +23,9 @@ from typing import Any
 
 from faults.injection import Fault, Moment, Strike
 
+#: A process that takes longer is ended by SIGALRM: what a test took away may have been what ends a loop.
+LONGEST_SECONDS = 120
+
 
 @dataclass(frozen=True)
 class Order:
@@ -71,18 +74,21 @@ class Ran:
 
 
 class Forge:
-    """Several forking programs, each doing one order at a time."""
+    """Several forking programs, each doing one order at a time.  A second of CPU each: one forge for a run."""
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, size: int = 3) -> None:
+    def __init__(self, folder: Path, size: int = 3) -> None:
         self._folder = folder
-        self._started = [self._start(environment, number) for number in range(size)]
+        self.environment: Mapping[str, str] = {}
+        """The settings of what is forked from now on."""
+        self._frozen: dict[int, Ran] = {}
+        self._started = [self._start(number) for number in range(size)]
         self._locks = [Lock() for _ in self._started]
         self._free: Queue[int] = Queue()
         for number in range(size):
             self._free.put(number)
         self._threads = ThreadPoolExecutor(size)
 
-    def _start(self, environment: Mapping[str, str], number: int) -> subprocess.Popen[str]:
+    def _start(self, number: int) -> subprocess.Popen[str]:
         with (self._folder / f"forge-{number}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "faults.forge", str(self._folder)],
@@ -90,8 +96,7 @@ class Forge:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={name: value for name, value in os.environ.items() if not name.startswith("AUTOPOSTER_")}
-                | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), str(self._folder)])}
-                | dict(environment),
+                | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), str(self._folder)])},
                 text=True,
             )
 
@@ -108,12 +113,12 @@ class Forge:
         assert program.stdin is not None and program.stdout is not None
         with self._locks[number]:
             began = time.monotonic()
-            program.stdin.write(json.dumps(asdict(order)) + "\n")
+            program.stdin.write(json.dumps(asdict(order) | {"environment": dict(self.environment)}) + "\n")
             program.stdin.flush()
             answer = program.stdout.readline()
         assert answer, f"the forge has ended; its log is in {self._folder}"
         told = json.loads(answer)
-        return Ran(
+        ran = Ran(
             order=order,
             by=number,
             pid=told["pid"],
@@ -123,6 +128,9 @@ class Forge:
             removed=tuple(told["removed"]),
             seconds=time.monotonic() - began,
         )
+        if ran.ended is None:
+            self._frozen[ran.pid] = ran
+        return ran
 
     def start(self, order: Order) -> Future[Ran]:
         """The same, without waiting."""
@@ -134,10 +142,20 @@ class Forge:
 
     def thaw(self, ran: Ran) -> Ran:
         """Let a stopped process go on, and wait until it has ended."""
-        return replace(self._run(Order("thaw", ran.pid), ran.by), order=ran.order) if ran.ended is None else ran
+        if self._frozen.pop(ran.pid, None) is None:
+            return ran
+        return replace(self._run(Order("thaw", ran.pid), ran.by), order=ran.order)
+
+    def kill_frozen(self) -> None:
+        """End what is still stopped."""
+        for ran in self._frozen.values():
+            os.kill(ran.pid, signal.SIGKILL)
+            self._run(Order("thaw", ran.pid), ran.by)
+        self._frozen.clear()
 
     def close(self) -> None:
-        """End the programs, and what they had stopped."""
+        """End the programs."""
+        self.kill_frozen()
         self._threads.shutdown(cancel_futures=True)
         for program in self._started:
             assert program.stdin is not None
@@ -168,8 +186,6 @@ def main(folder: Path) -> None:
         if os.WIFSTOPPED(status):
             stopped[pid] = prefix
         print(json.dumps(_told(pid, status, prefix)), flush=True)
-    for pid in stopped:
-        os.kill(pid, signal.SIGKILL)
 
 
 def _fork(order: dict[str, Any], prefix: Path, deeds: Mapping[str, Any]) -> int:
@@ -179,6 +195,8 @@ def _fork(order: dict[str, Any], prefix: Path, deeds: Mapping[str, Any]) -> int:
     if pid:
         return pid
     try:
+        signal.alarm(LONGEST_SECONDS)
+        os.environ.update(order["environment"])
         injection.remove(order["remove"], Path(f"{prefix}.removed"))
         for name in order["sabotage"]:
             getattr(sabotage, name)()
@@ -187,7 +205,10 @@ def _fork(order: dict[str, Any], prefix: Path, deeds: Mapping[str, Any]) -> int:
         deeds[order["do"]](
             order["what"],
             lambda: injection.arm(
-                Strike(Fault(strike["fault"]), Moment(strike["moment"]), strike["at"]) if strike else None, trace
+                Strike(**strike | {"fault": Fault(strike["fault"]), "moment": Moment(strike["moment"])})
+                if strike
+                else None,
+                trace,
             ),
         )
     except BaseException:

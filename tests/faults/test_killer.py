@@ -6,7 +6,7 @@ healthy process settles everything, and the judge holds the platform against the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from faults.checker import PLATFORMS
@@ -20,12 +20,6 @@ from autoposter.testing.rules import Reply
 
 #: More steps than an attempt has.
 MOST_STEPS = 150
-
-
-@pytest.fixture
-def forge(world: World) -> Iterator[Forge]:
-    with world.forge() as forge:
-        yield forge
 
 
 def strike_everywhere(forge: Forge, fault: Fault, moment: Moment, make: Callable[[], Order]) -> list[Ran]:
@@ -115,7 +109,7 @@ def test_an_attempt_or_a_look_struck_at_any_step_is_settled(
     def look(text: str) -> Order:
         post = world.post(world.account(kind), text=text)
         forge.run(Order("publish", post))
-        return Order("look", world.rows.query("select id from publish_job where post_instance_id = %s", (post,))[0][0])
+        return Order("look", world.job_of(post))
 
     world.platform.follow(*ANSWERS.values())
     rans = []

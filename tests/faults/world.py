@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +32,7 @@ class World:
     platform: FakePlatform
     folder: Path
     key: str = field(default_factory=lambda: Fernet.generate_key().decode())
+    _taken_back: set[int] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -44,15 +44,6 @@ class World:
     def environment(self) -> dict[str, str]:
         """What its processes are told."""
         return {"AUTOPOSTER_DATABASE_URL": self.database_url, "AUTOPOSTER_SECRET_KEYS": self.key}
-
-    @contextmanager
-    def forge(self, size: int = 3) -> Iterator[Forge]:
-        """Processes with faults."""
-        forge = Forge(self.environment, self.folder, size)
-        try:
-            yield forge
-        finally:
-            forge.close()
 
     def account(self, platform: str) -> int:
         """A connected account on the fake platform, with a token of its own."""
@@ -80,6 +71,20 @@ class World:
         found = self.rows.query("select post_instance_id from publish_job where id = %s", (ran.order.what,))
         return int(found[0][0])
 
+    def taken_back(self, post_id: int, change: str) -> None:
+        """Have its owner change a post that nothing was promised of yet, so that it must not go out."""
+        changed = self.rows.query(
+            f"update post_instance set {change} where id = %s and status = 'Scheduled' returning id",  # noqa: S608
+            (post_id,),
+        )
+        assert changed, f"post {post_id} is not Scheduled any more"
+        self._taken_back.add(post_id)
+
+    def job_of(self, post_id: int) -> int:
+        """The latest job of a post."""
+        found = self.rows.query("select max(id) from publish_job where post_instance_id = %s", (post_id,))
+        return int(found[0][0])
+
     def expire_leases(self) -> None:
         """Let ten seconds pass for the dead."""
         self.rows.query(
@@ -87,11 +92,11 @@ class World:
             " and status in ('running', 'unknown')"
         )
 
-    def recover(self, forge: Forge, seconds: int = RECOVERY_SECONDS) -> None:
-        """Have a healthy process settle everything."""
-        ran = forge.run(Order("recover", seconds))
+    def recover(self, forge: Forge, seconds: int = RECOVERY_SECONDS, **without: Any) -> None:
+        """Have a process settle everything: a healthy one, but for the safeguards that it is `without`."""
+        ran = forge.run(Order("recover", seconds, **without))
         assert ran.ended == 0, ran.trace
 
     def check(self) -> Report:
         """What the judge says."""
-        return check(self.database_url, self.platform.posts())
+        return check(self.database_url, self.platform.posts(), taken_back=self._taken_back)
