@@ -8,7 +8,9 @@ from typing import Any
 
 import dramatiq
 import redis
+from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import current_millis
 from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
@@ -42,21 +44,58 @@ class SteadyRedis(redis.Redis):
             raise redis.ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
-class SteadyConsumer(_RedisConsumer):
-    """Drops messages that cannot be read, and gives up a requeue that cannot be had.
+#: What our messages may say beside their actor and its arguments; all else is taken off them.
+OPTIONS = {"redis_message_id", "eta", "scheduled_at"}
 
-    Both lose a hint at most; Dramatiq would lose the consumer thread, or everything it had fetched.
+#: Hints are sent a few seconds ahead.  A consumer that held others for later would soon fetch no more.
+LONGEST_DELAY_MS = 60_000
+
+
+class SteadyConsumer(_RedisConsumer):
+    """Drops messages that cannot be read or are none of ours, and gives up a requeue that cannot be had.
+
+    Both lose a hint at most; Dramatiq would lose the consumer thread, a worker thread, or everything it had fetched.
     """
 
     def __next__(self) -> Any:
         """The next message; None when there is none."""
         try:
-            return super().__next__()
+            message = super().__next__()
+            if message is None or self._is_a_hint(message):
+                return message
+            log.warning("a message on the broker is none of ours and is dropped: %.200r", message)
         except (ConnectionClosed, redis.ConnectionError):
             raise
         except Exception as error:
             log.warning("a message on the broker cannot be read and is dropped: %s", error)
             return None
+        self._drop(message)
+        return None
+
+    def _is_a_hint(self, message: MessageProxy) -> bool:
+        """Whether Dramatiq can carry it.  Whether its arguments make sense, its actor tells."""
+        options = message.options
+        if not (isinstance(options, dict) and isinstance(options.get("redis_message_id"), str)):
+            return False
+        for name in options.keys() - OPTIONS:
+            del options[name]
+        if not self.queue_name.endswith(".DQ"):
+            options.pop("eta", None)
+        return (
+            message.queue_name == self.queue_name
+            and isinstance(message.actor_name, str)
+            and message.actor_name in self.broker.actors
+            and isinstance(message.kwargs, dict)
+            and _is_soon(options.get("eta"))
+        )
+
+    def _drop(self, message: MessageProxy) -> None:
+        """Take a message off the queue; one without an id stays where nobody fetches it."""
+        options = message.options if isinstance(message.options, dict) else {}
+        if isinstance(options.get("redis_message_id"), str):
+            self.ack(message)
+        else:
+            self.queued_message_ids.discard(message.message_id)
 
     def requeue(self, messages: Iterable[Any]) -> None:
         """Give messages back to the queue."""
@@ -64,6 +103,12 @@ class SteadyConsumer(_RedisConsumer):
             super().requeue(messages)
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
+
+
+def _is_soon(eta: object) -> bool:
+    if eta is None:
+        return True
+    return isinstance(eta, int | float) and eta - current_millis() <= LONGEST_DELAY_MS
 
 
 class SteadyBroker(RedisBroker):

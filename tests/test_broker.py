@@ -1,0 +1,229 @@
+"""Whatever stands on the broker, the worker lives and other posts are on time: a message is a hint, and no more."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from factories import Factories
+from processes import Processes
+
+from autoposter.broker import NAMESPACE, QUEUE, build_broker
+
+SECOND = timedelta(seconds=1)
+
+
+class Forger:
+    """Writes on the broker what Dramatiq would, and what it would never."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url)
+
+    def raw(self, payload: bytes | None, queue: str = QUEUE) -> None:
+        """Any bytes as a message; None: an id without a message."""
+        name = str(uuid.uuid4())
+        if payload is not None:
+            self._redis.hset(f"{NAMESPACE}:{queue}.msgs", name, payload)
+        self._redis.rpush(f"{NAMESPACE}:{queue}", name)
+
+    def message(self, queue: str = QUEUE, **changes: Any) -> None:
+        """A message like Dramatiq's, but for `changes`."""
+        name = str(uuid.uuid4())
+        fields = {
+            "queue_name": queue,
+            "actor_name": "publish",
+            "args": [1],
+            "kwargs": {},
+            "options": {"redis_message_id": name},
+            "message_id": name,
+            "message_timestamp": int(time.time() * 1000),
+        } | changes
+        self._redis.hset(f"{NAMESPACE}:{queue}.msgs", name, json.dumps(fields))
+        self._redis.rpush(f"{NAMESPACE}:{queue}", name)
+
+    def waiting(self) -> int:
+        return int(self._redis.llen(f"{NAMESPACE}:{QUEUE}"))
+
+
+@pytest.fixture
+def forger(redis_url: str) -> Forger:
+    return Forger(redis_url)
+
+
+GARBAGE: list[bytes | None] = [
+    None,
+    b"",
+    b"\x80\x04\x95",
+    b"\xff\xfe",
+    b"null",
+    b"7",
+    b"[]",
+    b"{}",
+    b'"publish"',
+    b'{"actor_name": "publish"}',
+    b"[" * 100_000,
+    b'{"args": ' + b"9" * 5000 + b"}",
+]
+
+FORGED: dict[str, dict[str, Any]] = {
+    "unknown actor": {"actor_name": "drop_tables"},
+    "actor of a strange kind": {"actor_name": ["publish"]},
+    "no actor": {"actor_name": None},
+    "another queue": {"queue_name": "elsewhere"},
+    "a queue of a strange kind": {"queue_name": {}},
+    "arguments as a text": {"args": "17"},
+    "arguments as a dict": {"args": {"a": 1}},
+    "no argument": {"args": []},
+    "too many arguments": {"args": [1, 2, 3]},
+    "a text": {"args": ["abc"]},
+    "NUL": {"args": ["\x00"]},
+    "a number in words": {"args": ["007"]},
+    "a list": {"args": [[1, 2]]},
+    "a dict": {"args": [{"id": 1}]},
+    "true": {"args": [True]},
+    "null": {"args": [None]},
+    "a fraction": {"args": [1.5]},
+    "NaN": {"args": [float("nan")]},
+    "a number too large": {"args": [10**30]},
+    "a negative number": {"args": [-1]},
+    "SQL": {"args": ["1; drop table post_instance"]},
+    "keyword arguments": {"args": [], "kwargs": {"post": 1}},
+    "keyword arguments as a list": {"kwargs": [1]},
+    "options as a list": {"options": []},
+    "options as null": {"options": None},
+    "no options": {"options": {}},
+    "options as a text": {"options": "eta"},
+    "an id that is none": {"message_id": ["x"]},
+    "an eta in words": {"options": {"eta": "tomorrow"}},
+    "an eta of nothing": {"options": {"eta": None}},
+    "an eta that is no number": {"options": {"eta": float("nan")}},
+    "an eta long ago": {"options": {"eta": -(10**20)}},
+    "what it throws": {"args": ["abc"], "options": {"throws": "Exception"}},
+    "what it throws, of a strange kind": {"args": [], "options": {"throws": [1]}},
+    "a pipe": {"options": {"pipe_target": {"actor_name": "publish"}, "pipe_ignore": 7}},
+    "callbacks": {"options": {"on_success": "publish", "on_failure": ["x"], "retries": -1, "max_retries": "many"}},
+    "ancient": {"message_timestamp": 0},
+    "from the future": {"message_timestamp": 10**18},
+    "no time": {"message_timestamp": "now"},
+    "a scan of a strange time": {"actor_name": "scan", "args": [], "options": {"scheduled_at": "last week"}},
+    "an ancient scan": {"actor_name": "scan", "args": [], "options": {"scheduled_at": "2001-01-01T00:00:00Z"}},
+    "a look at a text": {"actor_name": "look", "args": ["01"]},
+    "a look at nothing": {"actor_name": "look", "args": [2**62]},
+    "a look at too large a number": {"actor_name": "look", "args": [10**30]},
+    "a preparation of a text": {"actor_name": "prepare", "args": ["abc"]},
+    "a validation of nothing": {"actor_name": "validate", "args": [None]},
+    "an event of nothing": {"actor_name": "notify", "args": ["autoposter_post_published", None]},
+    "an event that is none": {"actor_name": "notify", "args": ["__class__", 1]},
+    "a field too many": {"colour": "red"},
+}
+
+
+def forge_everything(forger: Forger, queue: str = QUEUE) -> None:
+    for payload in GARBAGE:
+        forger.raw(payload, queue)
+    for changes in FORGED.values():
+        name = str(uuid.uuid4())
+        options = changes.get("options", {})
+        if isinstance(options, dict) and options:
+            changes = changes | {"options": {"redis_message_id": name} | options}
+        forger.message(queue, **changes)
+
+
+def posts_are_on_time(fresh: Factories, wait_until: Any, tmp_path: Path, number: int = 10) -> None:
+    due = [fresh.post(4 * SECOND) for _ in range(number)]
+    wait_until(
+        lambda: all(fresh.row("post_instance", post)["status"] == "Posted" for post in due),
+        15,
+        lambda: fresh.query("select id, status, dispatched_at, last_error from post_instance"),
+    )
+    lateness = [
+        fresh.row("post_instance", post)["posted_at"] - fresh.row("post_instance", post)["scheduled_for"]
+        for post in due
+    ]
+    assert max(lateness) < 1.5 * SECOND
+    journal = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert sorted(line["post_id"] for line in journal) == due
+
+
+def test_no_message_kills_a_worker_or_makes_other_posts_late(
+    fresh: Factories, run_processes: Processes, forger: Forger, wait_until: Callable[..., Any], tmp_path: Path
+) -> None:
+    worker = run_processes.worker(threads=4)
+    wait_until(lambda: fresh.query("select 1 from worker"), 20)
+    process = fresh.query("select id, pid from worker")
+    for _ in range(3):
+        forge_everything(forger)
+        forge_everything(forger, queue=f"{QUEUE}.DQ")
+    wait_until(lambda: forger.waiting() == 0, 20)
+
+    posts_are_on_time(fresh, wait_until, tmp_path)
+
+    assert fresh.query("select id, pid from worker") == process
+    assert "no longer fit" not in worker.output
+    assert worker.popen.poll() is None
+
+
+def test_messages_for_a_far_day_do_not_fill_a_worker(
+    fresh: Factories, run_processes: Processes, forger: Forger, wait_until: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A consumer holds what is not due yet, and fetches no more than it may hold."""
+    run_processes.worker(threads=2)
+    wait_until(lambda: fresh.query("select 1 from worker"), 20)
+    for queue in (QUEUE, f"{QUEUE}.DQ"):
+        for eta in (int(time.time() * 1000) + 10**9, 10**20, float("inf")):
+            for _ in range(3000 if queue == f"{QUEUE}.DQ" else 100):
+                name = str(uuid.uuid4())
+                forger.message(queue, options={"redis_message_id": name, "eta": eta})
+
+    posts_are_on_time(fresh, wait_until, tmp_path)
+
+
+def test_repeated_messages_publish_a_post_once_and_on_time(
+    fresh: Factories, run_processes: Processes, forger: Forger, wait_until: Callable[..., Any], tmp_path: Path
+) -> None:
+    run_processes.worker(threads=4)
+    wait_until(lambda: fresh.query("select 1 from worker"), 20)
+    post = fresh.post(4 * SECOND)
+    until = time.monotonic() + 5
+
+    while time.monotonic() < until:
+        for said in (post, f"00{post}"):
+            forger.message(args=[said])
+        time.sleep(0.005)
+    posts_are_on_time_after_that = fresh.post(-SECOND)
+    wait_until(lambda: fresh.row("post_instance", posts_are_on_time_after_that)["status"] == "Posted", 15)
+
+    found = fresh.row("post_instance", post)
+    assert found["status"] == "Posted"
+    assert found["posted_at"] - found["scheduled_for"] < 1.5 * SECOND
+    assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 2
+
+
+def test_what_waits_on_the_broker_is_counted(redis_url: str, forger: Forger) -> None:
+    broker = build_broker(redis_url, [])
+    assert broker.waiting() == 0
+
+    forger.message()
+    forger.raw(b"garbage")
+
+    assert broker.waiting() == 2
+
+
+@pytest.mark.parametrize("error", [redis.ResponseError("OOM command not allowed"), redis.TimeoutError("late")])
+def test_a_redis_that_refuses_or_is_late_counts_as_away(redis_url: str, error: Exception) -> None:
+    """Dramatiq's consumers survive a lost connection, and nothing else."""
+    client = build_broker(redis_url, []).client
+    if isinstance(error, redis.ResponseError):
+        with pytest.raises(redis.ConnectionError, match="ResponseError"):
+            client.execute_command("LPUSH", "only a key")
+        return
+    assert client.connection_pool.connection_kwargs["socket_timeout"] == 3
+    with pytest.raises(redis.ConnectionError, match="TimeoutError"):
+        client.blpop([f"{NAMESPACE}:nothing"], timeout=0)
