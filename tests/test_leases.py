@@ -1,0 +1,234 @@
+"""Which leases a process renews, which of its threads count as lost, and the heartbeat that does it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import puppets
+import pytest
+from factories import Factories
+from moves import claimed, intended
+
+from autoposter import database as pool
+from autoposter import leases as rooms
+from autoposter.leases import Leases
+from autoposter.worker import Heartbeat
+
+SECOND = timedelta(seconds=1)
+
+
+class Time:
+    """The monotonic clock of this process, as a test sets it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        patch.setattr(rooms.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    return Time(monkeypatch)
+
+
+# --- which to renew --------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_is_renewed_while_it_is_held_and_within_its_deadline(clock: Time) -> None:
+    leases = Leases()
+
+    with leases.hold(7, 30 * SECOND):
+        assert (leases.to_renew(), leases.lost(), leases.held()) == ([7], 0, 1)
+        clock.now += 29.9
+        assert leases.to_renew() == [7]
+        clock.now += 0.1
+        assert (leases.to_renew(), leases.lost(), leases.held()) == ([], 1, 1)
+
+    assert (leases.to_renew(), leases.lost(), leases.held()) == ([], 0, 0)
+
+
+def test_a_deadline_is_set_anew_from_now(clock: Time) -> None:
+    leases = Leases()
+
+    with leases.hold(7, 30 * SECOND):
+        clock.now += 29
+        leases.allow(7, 30 * SECOND)
+        clock.now += 29
+        assert leases.to_renew() == [7]
+
+
+def test_an_outcome_that_waits_for_the_database_is_renewed_for_ever(clock: Time) -> None:
+    leases = Leases()
+
+    with leases.hold(7, 30 * SECOND):
+        clock.now += 100
+        leases.allow(7, None)
+        clock.now += 1e9
+        assert (leases.to_renew(), leases.lost()) == ([7], 0)
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_a_lease_is_let_go_however_its_work_ends(error: type[BaseException]) -> None:
+    leases = Leases()
+
+    with pytest.raises(error), leases.hold(7, SECOND):
+        raise error
+
+    assert leases.held() == 0
+
+
+def test_what_is_only_watched_has_no_lease_but_counts_as_lost(clock: Time) -> None:
+    leases = Leases()
+
+    with leases.watch(30 * SECOND), leases.watch(60 * SECOND):
+        clock.now += 30
+        assert (leases.to_renew(), leases.lost(), leases.held()) == ([], 1, 2)
+
+    assert leases.held() == 0
+
+
+def test_many_threads_may_hold_and_let_go_at_once() -> None:
+    leases = Leases()
+    failed: list[BaseException] = []
+
+    def work(first: int) -> None:
+        try:
+            for number in range(first, first + 300):
+                with leases.hold(number, SECOND):
+                    assert number in leases.to_renew()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(1000 * number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert not failed and leases.held() == 0
+
+
+# --- the heartbeat ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heartbeat(database: Any, clock: Time) -> Heartbeat:
+    """Beats when the test says so; time passes only by the test."""
+    return Heartbeat(puppets.bench("w1"), lambda: None)
+
+
+def beats(heartbeat: Heartbeat, clock: Time, number: int) -> None:
+    """So many beats, a second apart."""
+    for _ in range(number):
+        heartbeat.beat()
+        clock.now += 1
+
+
+def lease_of(factories: Factories, job: int) -> timedelta:
+    """How long it still lasts."""
+    asked = "select lease_until - clock_timestamp() from publish_job where id = %s"
+    left: timedelta = factories.query(asked, (job,))[0][0]
+    return left
+
+
+def test_a_lease_is_renewed_every_third_second(
+    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any
+) -> None:
+    job = claimed(make_post(-SECOND)).job_id
+    renewed = []
+
+    with heartbeat._bench.leases.hold(job, timedelta(minutes=5)):
+        for _ in range(10):
+            factories.query("update publish_job set lease_until = now() + interval '1 s'")
+            beats(heartbeat, clock, 1)
+            renewed.append(lease_of(factories, job) > 5 * SECOND)
+
+    assert renewed == [True, False, False, True, False, False, True, False, False, True]
+
+
+def test_expired_leases_are_taken_over_after_ten_seconds_of_unbroken_beats(
+    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any
+) -> None:
+    job = claimed(make_post(-SECOND), "dead").job_id
+    factories.query("update publish_job set lease_until = now() - interval '1 s'")
+
+    beats(heartbeat, clock, 10)
+    assert factories.row("publish_job", job)["status"] == "running"
+    beats(heartbeat, clock, 1)
+
+    assert factories.row("publish_job", job)["status"] == "failed"
+
+
+@pytest.fixture
+def away(database_url: str) -> Iterator[Callable[[bool], None]]:
+    """`away(True)`: no database there."""
+
+    def choose(is_away: bool) -> None:
+        pool.connect_to("postgresql://127.0.0.1:1/nothing" if is_away else database_url)
+
+    yield choose
+    choose(False)
+
+
+def test_after_an_outage_the_living_renew_first_and_nothing_expires_in_masses(
+    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any, away: Callable[[bool], None]
+) -> None:
+    mine, others = intended(make_post(-SECOND), "w1"), intended(make_post(-SECOND), "w2")
+    with heartbeat._bench.leases.hold(mine.job_id, timedelta(minutes=5)):
+        beats(heartbeat, clock, 12)
+        factories.query("update publish_job set lease_until = now() - interval '1 s'")
+        away(True)
+        beats(heartbeat, clock, 1)
+        away(False)
+
+        beats(heartbeat, clock, 1)
+        assert lease_of(factories, mine.job_id) > 5 * SECOND  # at once
+        beats(heartbeat, clock, 8)
+        assert factories.row("publish_job", others.job_id)["status"] == "running"
+        beats(heartbeat, clock, 3)
+
+    assert factories.row("publish_job", others.job_id)["status"] == "unknown"
+    assert factories.row("publish_job", mine.job_id)["status"] == "running"
+
+
+def test_a_process_that_was_frozen_takes_nothing_over_before_it_has_beaten_again(
+    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any
+) -> None:
+    job = claimed(make_post(-SECOND), "dead").job_id
+    beats(heartbeat, clock, 11)
+    factories.query("update publish_job set lease_until = now() - interval '1 s'")
+
+    clock.now += 60
+    beats(heartbeat, clock, 1)
+    assert factories.row("publish_job", job)["status"] == "running"
+    beats(heartbeat, clock, 10)
+
+    assert factories.row("publish_job", job)["status"] == "failed"
+
+
+def test_a_publisher_that_hangs_loses_its_job_like_a_dead_workers(
+    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any
+) -> None:
+    job = intended(make_post(-SECOND)).job_id
+
+    with heartbeat._bench.leases.hold(job, 5 * SECOND):
+        beats(heartbeat, clock, 8)
+        factories.query("update publish_job set lease_until = least(lease_until, now() - interval '1 s')")
+        beats(heartbeat, clock, 4)
+        assert heartbeat._bench.leases.lost() == 1
+
+    assert factories.row("publish_job", job)["status"] == "unknown"
+
+
+def test_a_heartbeat_survives_whatever_happens_in_it(
+    database: Any, clock: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise KeyError("a bug of ours")
+
+    heartbeat = Heartbeat(puppets.bench("w1"), fail)
+
+    assert heartbeat.beat() == SECOND
+    assert "a bug of ours" in caplog.text
