@@ -11,10 +11,9 @@ One thread: child output, restarts and signals are looked at in one loop, so tha
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import os
 import selectors
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,10 +22,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 import redis
 
@@ -50,17 +47,22 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 
-#: A process that ends so often before it was ever up for `STEADY_SECONDS` cannot work here: `up` gives up.
+#: A process that from the start ends so often in a row, each time within so many seconds, cannot work here: `up` gives
+#: up.  Later it never does: an outage of the broker, during which the scheduler ends at each tick, may be long.
 TRIES = 5
+SHORT_LIFE_SECONDS = 5.0
+
+#: How long a process that has ended is read to its end, in seconds: a descendant in another group may keep its pipe.
+DRAIN_SECONDS = 1.0
 
 #: How often the loop looks around when nothing is written, in seconds.
 TICK_SECONDS = 0.1
 
-#: What could steer a terminal.
-_NO_CONTROLS = dict.fromkeys((*range(9), *range(10, 32), 127), "?")
+#: Takes one line of the log: the name of the process, and what it wrote.
+Write = Callable[[str, str], None]
 
 
-def run(folder: Path, settings: Settings, log: Log) -> None:
+def run(folder: Path, settings: Settings, write: Write) -> None:
     """Run everything in the foreground until told to stop.  Raises Refused or OutOfReach where it cannot start."""
     with _stop_requests() as requests:
         try:
@@ -68,16 +70,16 @@ def run(folder: Path, settings: Settings, log: Log) -> None:
                 folder,
                 postgres=settings.database_url is None,
                 valkey=settings.redis_url is None,
-                say=lambda line: log.write("up", line),
+                say=lambda line: write("up", line),
             ) as servers:
                 environment = _environment(servers, settings)
                 _prepare(environment)
-                supervisor = Supervisor(servers, environment, log)
-                _greet(servers, log)
+                supervisor = Supervisor(servers, environment, write)
+                _greet(servers, write)
                 requests.interrupt = False  # from here on the loop looks at them
                 supervisor.run(requests)
         except KeyboardInterrupt:
-            log.write("up", "stopped before it had started")
+            write("up", "stopped before it had started")
 
 
 class Requests:
@@ -138,12 +140,13 @@ def _prepare(environment: dict[str, str]) -> None:
         broker.close()
 
 
-def _greet(servers: LocalServers, log: Log) -> None:
-    log.write("up", f"autoposter runs in {servers.home.folder}; Ctrl-C stops it")
-    if servers.urls.database_url:
-        log.write("up", f"the database from another shell: psql '{servers.urls.database_url}'")
+def _greet(servers: LocalServers, write: Write) -> None:
+    write("up", f"autoposter runs in {servers.home.folder}; Ctrl-C stops it")
+    if servers.postgres:
+        command = shlex.join([servers.postgres.psql, servers.postgres.url()])
+        write("up", f"the database from another shell: {command}")
     if servers.urls.database_url or servers.urls.redis_url:
-        log.write("up", "`autoposter` commands in this folder find it by themselves")
+        write("up", "`autoposter` commands in this folder find it by themselves")
 
 
 @dataclass
@@ -157,7 +160,7 @@ class _Program:
     start_again_at: float | None = None
     wait_seconds: float = FIRST_WAIT_SECONDS
     short_lives: int | None = 0
-    """In a row, from the start; None: it was steady once."""
+    """In a row, from the start; None: it was up for longer once."""
     rest: bytes = field(default=b"", repr=False)
     """The beginning of a line whose end has not come yet."""
 
@@ -165,13 +168,15 @@ class _Program:
 class Supervisor:
     """Keeps the servers, the worker and the scheduler running, and passes on what they write."""
 
-    def __init__(self, servers: LocalServers, environment: dict[str, str], log: Log) -> None:
+    def __init__(self, servers: LocalServers, environment: dict[str, str], write: Write) -> None:
         folder = servers.home.folder
         worker = ["--processes", "1", "--threads", str(WORKER_THREADS), "--worker-shutdown-timeout"]
         worker.append(str(int((WORKER_STOP_SECONDS - 5) * 1000)))
-        self._log = log
+        self._write = write
         self._selector = selectors.DefaultSelector()
-        self._servers = [_Program(server.child, server.start, STOP_SECONDS) for server in servers.running]
+        self._servers = [
+            _Program(server.child, server.start, STOP_SECONDS, short_lives=None) for server in servers.running
+        ]
         self._ours = [
             self._program("worker", ["dramatiq", "autoposter.actors", *worker], environment, folder),
             self._program("scheduler", ["periodiq", "autoposter.actors"], environment, folder),
@@ -218,7 +223,7 @@ class Supervisor:
             if program.rest and (not received or len(program.rest) > 65536):
                 lines, program.rest = [*lines, program.rest], b""
             for line in lines:
-                self._log.write(program.child.name, line.decode("utf-8", "replace"))
+                self._write(program.child.name, line.decode("utf-8", "replace"))
 
     def _mend(self, program: _Program) -> None:
         """Start a process again that has ended, after a wait that grows."""
@@ -235,25 +240,31 @@ class Supervisor:
 
     def _plan(self, program: _Program, now: float) -> None:
         name, ended = program.child.name, _how_it_ended(program.child.exit_code())
-        if now - program.started_at >= STEADY_SECONDS or not program.started_at:
-            program.wait_seconds, program.short_lives = FIRST_WAIT_SECONDS, None
+        if now - program.started_at >= STEADY_SECONDS:
+            program.wait_seconds = FIRST_WAIT_SECONDS
+        if now - program.started_at >= SHORT_LIFE_SECONDS:
+            program.short_lives = None
         if program.short_lives is not None:
             program.short_lives += 1
             if program.short_lives >= TRIES:
                 raise Refused(f"The {name} {ended}, the {TRIES}th time in a row: its last lines above say why.")
-        self._log.write("up", f"the {name} {ended}; it is started again in {program.wait_seconds:g} s")
+        self._write("up", f"{name} {ended}; it is started again in {program.wait_seconds:g} s")
         program.start_again_at = now + program.wait_seconds
         program.wait_seconds = min(program.wait_seconds * 2, LONGEST_WAIT_SECONDS)
 
     def _clear_away(self, program: _Program) -> None:
         """Kill the descendants of a process that has ended, and write its last lines."""
         program.child.kill()
-        while any(key.data is program for key in list(self._selector.get_map().values())):
-            self._pass_on(TICK_SECONDS)
+        until = time.monotonic() + DRAIN_SECONDS
+        for key in [key for key in self._selector.get_map().values() if key.data is program]:
+            while time.monotonic() < until and key.fd in self._selector.get_map():
+                self._pass_on(TICK_SECONDS)
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(key.fileobj)
 
     def _stop(self, requests: Requests) -> None:
         """Scheduler first, then the worker; the servers are stopped by whoever started them."""
-        self._log.write("up", "stopping")
+        self._write("up", "stopping")
         for program in reversed(self._ours):
             until = time.monotonic() + program.stop_seconds
             program.child.tell(program.child.stop_signal)
@@ -262,7 +273,7 @@ class Supervisor:
                 self._pass_on(TICK_SECONDS)
                 if not told and time.monotonic() > until - program.stop_seconds + 2:
                     told = True
-                    self._log.write("up", f"waiting for the {program.child.name}; Ctrl-C again kills it")
+                    self._write("up", f"waiting for the {program.child.name}; Ctrl-C again kills it")
             self._clear_away(program)
         self._selector.close()
 
@@ -281,35 +292,3 @@ def script(name: str) -> str:
     if found is None:
         raise Refused(f"The command {name} is missing: install autoposter anew.")
     return found
-
-
-class Log:
-    """The one log: lines of all processes, each with the name of its process before it, or JSON lines as they are."""
-
-    _COLOURS = {"up": "\x1b[1m", "worker": "\x1b[36m", "scheduler": "\x1b[35m"}
-
-    def __init__(self, form: Literal["text", "json"]) -> None:
-        self._json = form == "json"
-        self._coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 ends nothing
-
-    def write(self, name: str, line: str) -> None:
-        """One line.  A reader that has gone (`up | head`) stops everything, as Ctrl-C does."""
-        try:
-            print(self._form(name, line.rstrip("\r").translate(_NO_CONTROLS)), flush=True)
-        except BrokenPipeError:
-            # For good: Python flushes it once more at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def _form(self, name: str, line: str) -> str:
-        if self._json:
-            if line.startswith("{"):
-                return line
-            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            entry = {"time": now, "level": "INFO", "logger": f"autoposter.{name}", "message": line}
-            return json.dumps(entry, ensure_ascii=False)
-        if self._coloured:
-            return f"{self._COLOURS.get(name, '')}{name:9}\x1b[0m | {line}"
-        return f"{name:9} | {line}"

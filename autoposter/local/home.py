@@ -47,7 +47,7 @@ class Home:
         """Make the folder and hold it.  Raises Refused when it cannot be written, or another `up` holds it."""
         try:
             # root lets others pass through, because its PostgreSQL is another user's; they still see nothing.
-            self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
+            make_folder(self.path, 0o711 if os.geteuid() == 0 else 0o700)
             (self.path / ".gitignore").write_text("*\n", encoding="ascii")
             lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -56,10 +56,12 @@ class Home:
             ) from error
         try:
             self._take(lock)
-            yield
+            try:
+                yield
+            finally:
+                self.urls.unlink(missing_ok=True)
         finally:
-            self.urls.unlink(missing_ok=True)
-            os.close(lock)  # and the lock is free
+            os.close(lock)  # and it is free
 
     def _take(self, lock: int) -> None:
         until = time.monotonic() + HOLD_TIMEOUT_SECONDS
@@ -101,6 +103,15 @@ class Home:
         if not self.secret_key.exists():
             write_privately(self.secret_key, Fernet.generate_key().decode("ascii"))
         return self.secret_key.read_text(encoding="ascii").strip()
+
+
+def make_folder(path: Path, mode: int) -> None:
+    """Make a folder with exactly these rights, whatever the umask; one that is there keeps its own."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return
+    path.chmod(mode)
 
 
 def write_privately(path: Path, text: str) -> None:

