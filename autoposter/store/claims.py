@@ -20,10 +20,15 @@ CLAIM_LEAD = timedelta(seconds=1)
 #: So long a claim waits for another program that holds the post's row.
 LOCK_TIMEOUT = "5s"
 
+#: A worker that is frozen in the middle of a claim holds the post's row no longer than a lease would last: then the
+#: database ends its transaction.
+IDLE_TIMEOUT = "10s"
+
 # Two statements in one round trip: what is read after the wait for the lock is the content that the owner committed
 # with the row.  A post that is under way is not locked: a repeated message must not hold up its intent.
 _LOCK_AND_READ = f"""
     set local lock_timeout = '{LOCK_TIMEOUT}';
+    set local idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}';
     select from post_instance p
      where p.id = %(post_id)s and {DUE} and p.due_at <= now() + %(lead)s
        and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 from faults.checker import PLATFORMS
 from faults.figures import Figures
+from faults.forge import Forge, Order
+from faults.injection import Fault, Moment, Strike
 from faults.machines import Machines, ago, lateness, wait_for_moment
 from faults.odd_publishers import Patient
+from faults.world import World
 from processes import Running
 
 from autoposter.testing.publishers import FakeFindable
@@ -27,6 +30,10 @@ SETTLED_WITHIN = 15.0
 #: From SIGTERM to the end of a process whose calls take half a second, in seconds: claimed a second ahead, a
 #: publish_timeout of 2 s, and Dramatiq's own threads.
 ENDED_WITHIN = 8.0
+
+#: From the freezing of a claim until another worker has published its post, in seconds: the database ends a transaction
+#: that idles for as long as a lease lasts, and a claim waits for a lock for 5 s and is then made again.
+LET_GO_WITHIN = 12.0
 
 
 def test_sigkill_in_the_middle_of_calls(machines: Machines, figures: Figures, long: bool) -> None:
@@ -197,4 +204,26 @@ def test_sigterm_under_load(machines: Machines, figures: Figures, long: bool) ->
     figures.at_most("attempts left unknown", 0, machines.reconciled()["unknown"])
     figures.at_most("attempts left to their lease", 0, machines.reconciled()["worker_lost"])
     figures.spread("lateness meanwhile", lateness(machines.judge(figures)))
+    assert not figures.broken()
+
+
+def test_what_a_frozen_claim_has_locked_is_let_go(world: World, forge: Forge, figures: Figures) -> None:
+    account = world.account("fake_findable")
+    steps = forge.run(Order("publish", world.post(account), Strike(Fault.FREEZE, Moment.AFTER, 10_000))).steps
+    locked = next(number for number, step in enumerate(steps, start=1) if step.startswith("sql set local lock_timeout"))
+    post = world.post(account)
+    frozen = forge.run(Order("publish", post, Strike(Fault.FREEZE, Moment.AFTER, locked)))
+    frozen_at = time.monotonic()
+
+    others = 0
+    while world.rows.row("post_instance", post)["status"] != "Posted" and time.monotonic() < frozen_at + 30:
+        forge.run(Order("publish", post))
+        others += 1
+    took = time.monotonic() - frozen_at
+    forge.thaw(frozen)
+
+    figures.at_most("another worker publishes the post, after", LET_GO_WITHIN, took, "s")
+    assert frozen.ended is None
+    assert others
+    assert world.check().violations == []
     assert not figures.broken()
