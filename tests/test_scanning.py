@@ -1,0 +1,432 @@
+"""The scan on the real database: what it finds, in which order, how often, and what it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import redis
+from factories import Factories
+from moves import claimed, forge_job, intended, receive, unconfirmed, unknown
+from staging import Stage
+
+from autoposter import scanning
+from autoposter.clock import Clock
+from autoposter.store import dispatch
+
+pytestmark = pytest.mark.usefixtures("database")
+
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def tell_nobody(event: str, about: int) -> None:
+    """No plugin listens."""
+
+
+class Broker:
+    """Remembers what was sent; may refuse after so many."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+        self.delays: list[timedelta] = []
+        self.takes: float = float("inf")
+
+    def send(self, post: int, delay: timedelta) -> None:
+        if len(self.sent) >= self.takes:
+            raise redis.ConnectionError("OOM")
+        self.sent.append(post)
+        self.delays.append(delay)
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def scan(broker: Broker) -> Callable[..., scanning.Found]:
+    """`scan(waiting=0)`: one scan."""
+    return lambda waiting=0: scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, waiting=waiting)
+
+
+@pytest.fixture
+def post_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
+    return partial(factories.row, "post_instance")
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    made = Stage(database_url)
+    yield made
+    made.close()
+
+
+# --- what it finds ---------------------------------------------------------------------------------------------------
+
+
+def test_posts_are_dispatched_when_they_fall_due_within_five_seconds(
+    scan: Any, broker: Broker, make_post: Any, post_row: Any
+) -> None:
+    soon, due, overdue = make_post(4 * SECOND), make_post(timedelta(0)), make_post(-HOUR)
+    make_post(7 * SECOND)
+
+    assert scan().posts == 3
+
+    assert broker.sent == [due, soon, overdue]
+    assert post_row(soon)["dispatched_for"] == post_row(soon)["due_at"]
+    assert post_row(soon)["dispatched_at"] is not None
+    assert post_row(soon)["status"] == "Scheduled"
+
+
+def test_a_message_arrives_400_ms_before_the_due_time_and_at_once_when_overdue(
+    scan: Any, broker: Broker, make_post: Any
+) -> None:
+    make_post(3 * SECOND)
+    make_post(0.2 * SECOND)
+    make_post(-HOUR)
+
+    scan()
+
+    assert [delay / SECOND for delay in broker.delays] == pytest.approx([0, 2.6, 0], abs=0.3)
+    assert min(broker.delays) >= timedelta(0)
+
+
+def test_what_is_not_due_is_left_alone(
+    scan: Any, broker: Broker, make_post: Any, make_account: Any, factories: Factories
+) -> None:
+    make_post(-SECOND, content_item_id=None)
+    make_post(-SECOND, autopost_enabled=False)
+    make_post(-SECOND, channel_account_id=make_account(status="disabled"))
+    make_post(-25 * HOUR)
+    make_post(-SECOND, retry_at=datetime.now(UTC) + HOUR)
+    make_post(-SECOND, prepare_at=datetime.now(UTC) + SECOND)
+    for status in ("Draft", "Publishing", "Posted", "Failed", "Unconfirmed", "Missed", "Cancelled"):
+        make_post(-SECOND, status=status)
+    claimed(make_post(-SECOND))
+    intended(make_post(-SECOND))
+
+    assert scan() == scanning.Found(0, more=False)
+    assert broker.sent == []
+
+
+def test_the_posts_of_disconnected_and_paused_accounts_are_dispatched_for_the_claim_to_decide(
+    scan: Any, broker: Broker, make_post: Any, make_account: Any
+) -> None:
+    disconnected = make_post(-HOUR, channel_account_id=make_account(status="disconnected"))
+    paused = make_post(-SECOND, channel_account_id=make_account(paused_until=datetime.now(UTC) + HOUR))
+
+    scan()
+
+    assert broker.sent == [paused, disconnected]
+
+
+def test_a_stale_save_over_a_published_post_is_dispatched_for_the_claim_to_put_back(
+    scan: Any, broker: Broker, make_post: Any, factories: Factories
+) -> None:
+    posted, lost = make_post(-SECOND), make_post(-SECOND)
+    receive(intended(posted))
+    unknown(lost)
+    factories.query("update post_instance set status = 'Scheduled'")
+
+    scan()
+
+    assert sorted(broker.sent) == [posted, lost]
+
+
+def test_a_post_that_could_not_be_read_stops_no_scan(
+    scan: Any, broker: Broker, make_post: Any, make_content: Any
+) -> None:
+    """The scan reads ids and due times only; the years that no driver reads are refused by the database."""
+    odd = make_post(
+        -SECOND,
+        content_item_id=make_content(options={"stub": {"n": "x"}}, caption="\u0001" * 1000),
+        posted_at="infinity",
+        prepare_at="-infinity",
+        dispatched_at="-infinity",
+        last_error="x" * 1_000_000,
+    )
+    healthy = make_post(-SECOND)
+
+    scan()
+
+    assert sorted(broker.sent) == [odd, healthy]
+
+
+# --- how often -------------------------------------------------------------------------------------------------------
+
+
+def test_a_post_is_dispatched_once_while_it_is_on_time(scan: Any, broker: Broker, make_post: Any) -> None:
+    make_post(3 * SECOND)
+
+    for _ in range(3):
+        scan()
+
+    assert len(broker.sent) == 1
+
+
+def test_a_row_that_is_moved_is_dispatched_anew(
+    scan: Any, broker: Broker, make_post: Any, factories: Factories
+) -> None:
+    post = make_post(3 * SECOND)
+    scan()
+
+    factories.query("update post_instance set scheduled_for = scheduled_for + interval '1 s'")
+    scan()
+
+    assert broker.sent == [post, post]
+
+
+def test_an_overdue_post_is_dispatched_again_and_its_waits_double(
+    scan: Any, broker: Broker, make_post: Any, factories: Factories
+) -> None:
+    make_post(timedelta(0))
+    scan()
+    moments = []
+
+    for overdue in range(1, 40):
+        factories.query(  # a second passes
+            "update post_instance set scheduled_for = scheduled_for - interval '1 s',"
+            " dispatched_for = dispatched_for - interval '1 s', dispatched_at = dispatched_at - interval '1 s'"
+        )
+        before = len(broker.sent)
+        scan()
+        moments += [overdue] * (len(broker.sent) - before)
+
+    assert moments[0] in (2, 3)
+    for one, following in pairwise(moments):
+        assert one <= following - one <= one + 2
+    assert 3 <= len(moments) <= 5
+
+
+def test_the_longest_wait_is_five_minutes(scan: Any, broker: Broker, make_post: Any, factories: Factories) -> None:
+    make_post(-10 * HOUR)
+    scan()
+
+    for passed, sent in (("299 s", 1), ("301 s", 2)):
+        factories.query(
+            "update post_instance set dispatched_for = due_at, dispatched_at = now() - %s::interval", (passed,)
+        )
+        scan()
+        assert len(broker.sent) == sent
+
+
+# --- in which order, and how many ------------------------------------------------------------------------------------
+
+
+def test_what_falls_due_now_goes_before_a_backlog_and_the_oldest_of_each_first(
+    scan: Any, broker: Broker, make_post: Any
+) -> None:
+    backlog = [make_post(-number * HOUR) for number in (1, 3, 2)]
+    fresh = [make_post(number * SECOND) for number in (3, 1, 2)]
+
+    scan()
+
+    assert broker.sent == [fresh[1], fresh[2], fresh[0], backlog[1], backlog[2], backlog[0]]
+
+
+def backlog(factories: Factories, number: int) -> None:
+    account, content = factories.account(), factories.content()
+    factories.query(
+        "insert into post_instance (channel_account_id, content_item_id, scheduled_for)"
+        " select %s, %s, now() - interval '1 hour' + n * interval '1 s' from generate_series(1, %s) n",
+        (account, content, number),
+    )
+
+
+@pytest.mark.parametrize(
+    ("waiting", "sent", "more"), [(0, 200, True), (150, 50, True), (200, 0, True), (9999, 0, True)]
+)
+def test_a_backlog_is_dispatched_only_while_few_messages_wait(
+    scan: Any, broker: Broker, factories: Factories, waiting: int, sent: int, more: bool
+) -> None:
+    backlog(factories, 300)
+
+    found = scan(waiting)
+
+    assert (found.posts, found.more, len(broker.sent)) == (sent, more, sent)
+
+
+def test_a_backlog_that_is_all_dispatched_asks_for_no_haste(scan: Any, broker: Broker, factories: Factories) -> None:
+    backlog(factories, 150)
+
+    assert scan() == scanning.Found(150, more=False)
+    assert scan() == scanning.Found(0, more=False)
+
+
+def test_a_long_backlog_keeps_nothing_from_being_on_time(
+    scan: Any, broker: Broker, factories: Factories, make_post: Any
+) -> None:
+    backlog(factories, 300)
+    fresh = make_post(3 * SECOND)
+
+    scan(waiting=10_000)
+
+    assert broker.sent == [fresh]
+
+
+def test_a_thousand_posts_of_one_moment_are_one_scan_and_the_rest_follows_at_once(
+    scan: Any, broker: Broker, factories: Factories
+) -> None:
+    factories.query(
+        "insert into post_instance (channel_account_id, content_item_id, scheduled_for)"
+        " select %s, %s, now() + interval '3 s' from generate_series(1, 1100)",
+        (factories.account(), factories.content()),
+    )
+
+    assert scan() == scanning.Found(1000, more=True)
+    assert scan() == scanning.Found(100, more=False)
+    assert len(set(broker.sent)) == 1100
+
+
+# --- when the broker refuses -----------------------------------------------------------------------------------------
+
+
+def test_the_marks_of_what_the_broker_refused_are_taken_back(
+    scan: Any, broker: Broker, make_post: Any, post_row: Any
+) -> None:
+    posts = [make_post(number * SECOND) for number in (1, 2, 3)]
+    broker.takes = 1
+
+    with pytest.raises(redis.ConnectionError):
+        scan()
+
+    assert [post_row(post)["dispatched_for"] is None for post in posts] == [False, True, True]
+    broker.takes = 99
+    scan()
+    assert broker.sent == posts
+
+
+def test_a_mark_is_not_taken_from_a_post_that_is_no_longer_scheduled(make_post: Any, post_row: Any) -> None:
+    post = make_post(-SECOND, dispatched_for=datetime.now(UTC), status="Posted")
+
+    dispatch.take_back([post])
+
+    assert post_row(post)["dispatched_for"] is not None
+
+
+# --- several at once -------------------------------------------------------------------------------------------------
+
+
+def test_two_scans_at_once_send_each_post_once(stage: Stage, factories: Factories) -> None:
+    backlog(factories, 400)
+    brokers = [Broker() for _ in range(4)]
+
+    scans = [
+        stage.begin(scanning.dispatch_due_posts, broker.send, Clock(), max_lateness=DAY, waiting=0)
+        for broker in brokers
+        for _ in range(3)
+    ]
+    for scan in scans:
+        scan.result(timeout=20)
+
+    sent = [post for broker in brokers for post in broker.sent]
+    assert len(sent) == len(set(sent)) == 400
+
+
+def test_a_scan_waits_for_no_one_who_holds_a_row(
+    scan: Any, stage: Stage, broker: Broker, make_post: Any, factories: Factories
+) -> None:
+    held, free = make_post(-SECOND), make_post(-SECOND)
+
+    with stage.program() as owner:
+        owner("select 1 from post_instance where id = %s for update", (held,))
+        stage.begin(scan).result(timeout=5)
+    scan()
+
+    assert broker.sent == [free, held]
+
+
+# --- looks -----------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_outcomes_are_dispatched_when_their_time_has_come_and_not_again_at_once(
+    make_post: Any, factories: Factories
+) -> None:
+    first, second, later, leased = (unknown(make_post(-SECOND)).job_id for _ in range(4))
+    unconfirmed(make_post(-SECOND))
+    intended(make_post(-SECOND))
+    factories.query("update publish_job set look_at = now() - interval '9 s' where id = %s", (first,))
+    factories.query("update publish_job set look_at = now() + interval '9 s' where id = %s", (later,))
+    factories.query("update publish_job set lease_until = now() + interval '9 s' where id = %s", (leased,))
+    sent: list[int] = []
+
+    assert scanning.dispatch_looks(sent.append) == 2
+    assert scanning.dispatch_looks(sent.append) == 0
+
+    assert sorted(sent) == [first, second]
+    factories.query("update publish_job set look_at = look_at - interval '6 s'")
+    assert scanning.dispatch_looks(sent.append) >= 2
+
+
+# --- too late --------------------------------------------------------------------------------------------------------
+
+
+def test_a_post_that_came_too_late_is_missed_and_one_that_was_ever_sent_failed(
+    make_post: Any, factories: Factories, post_row: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    never, unsent, tried = make_post(-25 * HOUR), make_post(-25 * HOUR), make_post(-25 * HOUR, last_error="busy")
+    forge_job(factories, unsent, intent_at=None, error_kind="worker_lost")
+    forge_job(factories, tried)
+    told: list[str] = []
+
+    with caplog.at_level(logging.ERROR):
+        assert scanning.end_missed_posts(DAY, lambda event, _: told.append(event)) == 3
+
+    assert [post_row(post)["status"] for post in (never, unsent, tried)] == ["Missed", "Missed", "Failed"]
+    assert "AUTOPOSTER_MAX_LATENESS" in post_row(never)["last_error"]
+    assert post_row(tried)["last_error"] == "busy"
+    assert sorted(told) == ["autoposter_post_missed", "autoposter_post_missed"]
+    assert f"post {never} is Missed" in caplog.text
+
+
+def test_lateness_counts_from_the_scheduled_time_not_from_a_retry(make_post: Any, post_row: Any) -> None:
+    waits = make_post(-25 * HOUR, retry_at=datetime.now(UTC) + HOUR)
+    waited = make_post(-25 * HOUR, retry_at=datetime.now(UTC) - HOUR)
+
+    scanning.end_missed_posts(DAY, tell_nobody)
+
+    assert post_row(waits)["status"] == "Scheduled"
+    assert post_row(waited)["status"] == "Missed"
+
+
+def test_what_is_not_due_is_never_missed(
+    make_post: Any, make_account: Any, factories: Factories, post_row: Any
+) -> None:
+    late = -25 * HOUR
+    kept = [
+        make_post(-23 * HOUR),
+        make_post(late, content_item_id=None),
+        make_post(late, autopost_enabled=False),
+        make_post(late, channel_account_id=make_account(status="disabled")),
+        make_post(late, status="Draft"),
+    ]
+    under_way = make_post(-SECOND)
+    claimed(under_way)
+    posted = make_post(-SECOND)
+    receive(intended(posted))
+    factories.query(
+        "update post_instance set status = 'Scheduled', scheduled_for = now() - interval '25 h' where id in (%s, %s)",
+        (under_way, posted),
+    )
+    before = [post_row(post)["status"] for post in kept]
+
+    assert scanning.end_missed_posts(DAY, tell_nobody) == 0
+
+    assert [post_row(post)["status"] for post in kept] == before
+    assert post_row(under_way)["status"] == "Scheduled"
+
+
+def test_without_a_limit_nothing_is_ever_too_late(make_post: Any, broker: Broker) -> None:
+    ancient = make_post(timedelta(0), scheduled_for=datetime(2001, 1, 1, tzinfo=UTC))
+
+    assert scanning.end_missed_posts(None, tell_nobody) == 0
+    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=None, waiting=0)
+
+    assert broker.sent == [ancient]
