@@ -14,3 +14,7 @@ STILL_CLAIMED = """p.id = job.post_instance_id and (
 
 #: What `STILL_CLAIMED` needs of a job.
 CLAIMED = "post_instance_id, scheduled_for, (content ->> 'content_item_id')::bigint as content_item_id"
+
+#: Goes before a statement that promises a call.  A database or user set to `synchronous_commit = off` would forget the
+#: promise in a crash although it was confirmed, and the call would be made twice.  Stronger settings are left alone.
+DURABLE = "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off';"

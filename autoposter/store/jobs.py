@@ -12,7 +12,7 @@ from typing import Any
 
 from autoposter.database import row, single_statement
 from autoposter.lifecycle import Confirmed, ErrorKind, Settlement, Status
-from autoposter.store import CLAIMED, STILL_CLAIMED
+from autoposter.store import CLAIMED, DURABLE, STILL_CLAIMED
 from autoposter.store.snapshots import Attempt
 
 #: So long an intent waits for another program that holds the post's row: a later one would not be acted upon.
@@ -30,6 +30,7 @@ def intend(attempt: Attempt, prepared: dict[str, Any]) -> datetime | None:
         intended = row(
             f"""
             set local lock_timeout = '{LOCK_TIMEOUT}';
+            {DURABLE}
             with job as (
                 select j.id, j.post_instance_id, j.scheduled_for, j.channel_account_id,
                        (j.content ->> 'content_item_id')::bigint as content_item_id

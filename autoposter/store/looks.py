@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from autoposter.database import row, rows, single_statement
+from autoposter.store import DURABLE
 from autoposter.store.leases import LEASE
 from autoposter.store.snapshots import Attempt, account_of
 
@@ -75,7 +76,8 @@ def send_again(look: Look) -> datetime | None:
     """
     with single_statement():
         allowed = row(
-            """
+            DURABLE
+            + """
             update publish_job j set ended_at = null, evidence = coalesce(j.evidence, '{}') || jsonb_build_object(
                        'sent_again_at', to_jsonb(now()))
               from post_instance p, channel_account a
