@@ -200,6 +200,16 @@ def found_absent_and_shown_later(scene: Scene) -> None:
     scene.recover()
 
 
+def taken_over_while_it_works(scene: Scene) -> None:
+    """The receipt wins over not knowing, and absence counts only when the call must be over."""
+    scene.world.platform.follow(rules.slow(1200))
+    attempt = scene.forge.start(Order("publish", scene.world.post(scene.world.account(FINDABLE))))
+    wait_until(lambda: scene.world.rows.query("select 1 from publish_job where intent_at is not null"))
+    scene.run("take_over")
+    scene.recover()
+    attempt.result()
+
+
 def the_publisher_calls_twice(scene: Scene) -> None:
     scene.run("publish", scene.world.post(scene.world.account(BLIND)))
     scene.recover()
@@ -218,6 +228,11 @@ STILL_AT_THIS_TIME = "and p.scheduled_for = job.scheduled_for and p.content_item
 ACCOUNT_ACTIVE = "and a.status = 'active' and (a.paused_until"
 ACCOUNT_NOT_PAUSED = "and (a.paused_until is null or a.paused_until <= now()) returning p.id"
 JOB_IS_OURS = "and j.status = 'running' and j.worker = %(worker)s and j.lease_until > now() and j.intent_at is null"
+LEASE_RUNS = "and j.lease_until > now() and j.intent_at is null"
+JOB_IS_RUNNING = "and j.status = 'running' and j.worker = %(worker)s and j.lease_until"
+LEASE_IS_OVER = "and j.lease_until < now() order by j.lease_until"
+FREE_IF_OVER = "and j.lease_until < now() for update of j"
+LEASE_STILL_OVER = "and lease_until < now() and intent_at is not null"
 JOB_IS_STILL_OURS = "and j.status = 'running' and j.worker = %(worker)s returning"
 SETTLED_BY_ITS_HOLDER = (
     "and worker = %(worker)s and (status = 'running' and %(looks)s = 0"
@@ -255,6 +270,22 @@ SAFEGUARDS = [
     (found_absent_and_shown_later, Without(sabotage=("what_was_absent_is_not_looked_for_again",)), ()),
     (the_publisher_calls_twice, Without(sabotage=("no_fence",)), ("a_publisher_that_tries_again_itself",)),
 ]
+#: Of two safeguards that stand behind each other, the judge cannot notice one alone; both are taken away above.
+IN_DEPTH = [
+    (frozen_before_its_intent_and_taken_over, Without({LEASE_RUNS: ""}), ()),
+    (frozen_before_its_intent_and_taken_over, Without({JOB_IS_RUNNING: "and j.lease_until"}), ()),
+    (
+        taken_over_while_it_works,
+        Without(
+            {
+                LEASE_IS_OVER: "order by j.lease_until",
+                FREE_IF_OVER: "for update of j",
+                LEASE_STILL_OVER: "and intent_at is not null",
+            }
+        ),
+        (),
+    ),
+]
 CASES = [pytest.param(*case, id=f"{case[0].__name__}, {case[1]}"[:110]) for case in SAFEGUARDS]
 
 
@@ -282,3 +313,11 @@ def test_the_judge_is_content_where_the_safeguard_is_in_place(
     world: World, forge: Forge, scenario: Callable[[Scene], None], without: Without, always: tuple[str, ...]
 ) -> None:
     assert play(world, forge, scenario, Without(), *always).violations == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("scenario", "without", "always"), IN_DEPTH)
+def test_what_stands_behind_another_safeguard_is_not_missed(
+    world: World, forge: Forge, scenario: Callable[[Scene], None], without: Without, always: tuple[str, ...]
+) -> None:
+    assert play(world, forge, scenario, without, *always).violations == []
