@@ -82,7 +82,13 @@ def dispatch() -> scanning.Found:
     """Find what is due and put it on the broker."""
     scanning.dispatch_looks(look.send)
     scanning.dispatch_preparations(prepare.send)
-    return scanning.dispatch_due_posts(_send, bench.clock, max_lateness=settings.max_lateness, waiting=broker.waiting())
+    return scanning.dispatch_due_posts(
+        _send,
+        bench.clock,
+        max_lateness=settings.max_lateness,
+        waiting=broker.waiting(),
+        send_overdue=lambda post_id, _: publish_overdue.send(post_id),
+    )
 
 
 def do_chores() -> None:
@@ -108,6 +114,12 @@ actor = partial(dramatiq.actor, broker=broker)
 @actor(priority=0)
 def publish(post_id: int) -> None:
     """Make one attempt to publish a post, if it is due."""
+    publishing.publish_post(post_id, bench)
+
+
+@actor(priority=5)
+def publish_overdue(post_id: int) -> None:
+    """The same, behind what falls due now and was fetched later."""
     publishing.publish_post(post_id, bench)
 
 

@@ -16,15 +16,18 @@ from autoposter.testing.rules import slow
 pytestmark = pytest.mark.measured
 
 
-def test_a_backlog_and_posts_that_fall_due_now(machines: Machines, figures: Figures, long: bool) -> None:
-    count = 5000 if long else 300
-    machines.platform.follow(slow(100))
+@pytest.mark.parametrize("milliseconds", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_a_backlog_and_posts_that_fall_due_now(
+    machines: Machines, figures: Figures, long: bool, milliseconds: int
+) -> None:
+    count = 500_000 // milliseconds if long else 300
+    machines.platform.follow(slow(milliseconds))
     an_hour_ago = time.time() - 3600
     overdue = machines.schedule([an_hour_ago + number / 2 for number in range(count)], "overdue")
 
     machines.workers(2)
     started_at = time.time()
-    with machines.load(per_second=5, ahead=2.0):
+    with machines.load(per_second=3):
         left = "select count(*) from post_instance where id = any(%s) and status = 'Scheduled'"
         wait_until(lambda: machines.rows.query(left, (overdue,))[0][0] == 0, count / 8 + 30, machines.state)
         took = time.time() - started_at
@@ -32,7 +35,7 @@ def test_a_backlog_and_posts_that_fall_due_now(machines: Machines, figures: Figu
 
     report = machines.judge(figures)
     of_backlog = set(overdue)
-    figures.numbers(f"a backlog of {count}, calls of 0.1 s, 2 x 8 threads", s=took, per_second=count / took)
+    figures.numbers(f"a backlog of {count}, calls of {milliseconds} ms, 2 x 8 threads", s=took, per_second=count / took)
     figures.spread(
         "lateness of what fell due meanwhile", lateness(report, lambda post: post.id not in of_backlog), at_most=5
     )
