@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import ClassVar
 
+import pytest
 from fake_boards import FakeBoard, Journal
+from pinboard import KeyedPinboard, OnThePinboard, Pinboard
 
 from autoposter.publishers import AccountRejected, ContentRejected, RateLimited, Transient
 from autoposter.publishers.stub import Stub
@@ -44,3 +48,32 @@ class TestStub(PublisherConformance):
     fake = Journal
     media = (make_media("image"), make_media("video"))
     drops = ("link", "media")
+
+
+class TestPinboard(OnThePinboard):
+    publisher = Pinboard
+
+
+class TestKeyedPinboard(OnThePinboard):
+    publisher = KeyedPinboard
+
+
+def test_a_suite_says_what_it_leaves_out_and_why() -> None:
+    assert TestFakeKeyed.left_out["test_find_finds_what_went_out"] == "it has no find(), or is BLIND"
+    assert TestFakeKeyed.test_find_finds_what_went_out is None
+    assert TestKeyedPinboard.left_out == {
+        "test_an_installed_plugin_brings_it": "it says that no installed plugin brings it",
+        "test_media_that_it_does_not_take_are_refused": "it takes `media`",
+    }
+
+
+def test_a_suite_that_says_too_little_is_told_so() -> None:
+    with pytest.raises(TypeError, match="TestNothing must say `publisher"):
+        type("TestNothing", (PublisherConformance,), {})
+
+
+def test_a_fake_platform_needs_no_pytest() -> None:
+    script = "import sys, autoposter.testing.platform, autoposter.testing.publishers; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert "pytest" not in loaded.stdout.split()

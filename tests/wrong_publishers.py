@@ -1,12 +1,14 @@
 """Publishers that are each wrong in one way, and the test of the conformance suite that must say so.
 
 Collected only by name, by tests/test_wrong_publishers.py: every test named here must fail, and `FakeKeyed`,
-`FakeFindable` and `FakeBlind`, of which these are made, pass them all.
+`FakeFindable` and `FakeBlind`, of which these are made, pass them all.  What these three do not do at all (prepare,
+media, refresh) is done wrongly in wrong_pinboards.py.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from datetime import timedelta
 from typing import Any
@@ -23,25 +25,26 @@ from autoposter.publishers import (
     Delivery,
     OutcomeUnknown,
     Post,
+    Publisher,
     Receipt,
     Transient,
 )
-from autoposter.testing import make_post
+from autoposter.testing import PublisherConformance, make_post
 from autoposter.testing.publishers import FakeBlind, FakeFindable, FakeKeyed, FakePublisher, raise_if_refused
 
 log = logging.getLogger("wrong")
 
-#: By the suite of a wrong publisher: the test that must fail, and words that its failure must contain.
-REASONS: dict[str, tuple[str, str]] = {}
+#: By the suite of a wrong publisher: its module, the test that must fail, and words that its failure must contain.
+REASONS: dict[str, tuple[str, str, str]] = {}
 
 
-def wrong(test: str, words: str, **said: Any) -> Any:
+def wrong(test: str, words: str, suite: type[PublisherConformance] = OnTheBoard, **said: Any) -> Any:
     """Make the suite of a wrong publisher, and note why it must fail."""
 
-    def make(publisher: type[FakePublisher]) -> type[FakePublisher]:
-        name = f"Test{publisher.__name__}"
-        REASONS[name] = (test, words)
-        globals()[name] = type(name, (OnTheBoard,), {"publisher": publisher, "__module__": __name__, **said})
+    def make(publisher: type[Publisher]) -> type[Publisher]:
+        name, module = f"Test{publisher.__name__}", publisher.__module__
+        REASONS[name] = (module, test, words)
+        setattr(sys.modules[module], name, type(name, (suite,), {"publisher": publisher, "__module__": module, **said}))
         return publisher
 
     return make
