@@ -1,4 +1,4 @@
-"""Writes publishers.md from the docstrings of `autoposter.publishers`: `python docs/reference/make.py`."""
+"""Writes the reference for authors of publishers from the docstrings: `python docs/reference/make.py`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,57 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from autoposter import publishers
+from autoposter import hookspecs, publishers, testing
+from autoposter.testing.conformance.base import Conformance
 
-PAGE = Path(__file__).parent / "publishers.md"
+HERE = Path(__file__).parent
 
-OPENING = """# Publishers: reference
-
-Everything here is imported from `autoposter.publishers`. Written by `docs/reference/make.py` from the docstrings; the
-story that leads through it is [Writing a publisher](../writing-a-publisher.md).
+WRITTEN = """Written by `docs/reference/make.py` from the docstrings; the story that leads through it is
+[Writing a publisher](../writing-a-publisher.md).
 """
 
 
-def page() -> str:
-    """The whole page."""
-    text = "\n".join([OPENING, *(line for name in publishers.__all__ for line in _section(name))])
+def pages() -> dict[str, str]:
+    """Each page by its file's name."""
+    return {
+        "publishers.md": _page("Publishers", "autoposter.publishers", _sections(publishers)),
+        "testing.md": _page("Testing a publisher", "autoposter.testing", [*_sections(testing), *_suite()]),
+        "hooks.md": _page("Hooks", "autoposter", _hooks(), "Implement them with `from autoposter import hookimpl`."),
+    }
+
+
+def _page(title: str, module: str, lines: list[str], opening: str = "") -> str:
+    opening = opening or f"Everything here is imported from `{module}`."
+    text = "\n".join([f"# {title}: reference", "", opening, WRITTEN, *lines])
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
-def _section(name: str) -> Iterator[str]:
-    thing = getattr(publishers, name)
+def _sections(package: Any) -> list[str]:
+    return [line for name in package.__all__ for line in _section(getattr(package, name))]
+
+
+def _hooks() -> list[str]:
+    lines = [inspect.cleandoc(str(hookspecs.__doc__)), ""]
+    for name, hook in vars(hookspecs).items():
+        if name.startswith("autoposter_"):
+            lines += _section(hook)
+    return lines
+
+
+def _suite() -> list[str]:
+    """What the conformance suite asks of an author, and what it tests."""
+    lines = ["## What the conformance suite is told", "", *list(_section(Conformance))[4:], "## What it tests", ""]
+    for name in (name for base in testing.PublisherConformance.__bases__ for name in vars(base)):
+        if name.startswith("test_"):
+            doc = inspect.getdoc(getattr(testing.PublisherConformance, name)) or ""
+            lines.append(f"- `{name}`: {' '.join(doc.split())}")
+    return lines
+
+
+def _section(thing: Any) -> Iterator[str]:
+    name = thing.__name__
     module = importlib.import_module(thing.__module__)
     tree = ast.parse(inspect.getsource(module))
     (node,) = [one for one in tree.body if isinstance(one, ast.ClassDef | ast.FunctionDef) and one.name == name]
@@ -73,4 +104,5 @@ def _text(following: list[ast.stmt]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    for page, text in pages().items():
+        (HERE / page).write_text(text, "utf-8")
