@@ -97,6 +97,24 @@ class SteadyConsumer(_RedisConsumer):
         else:
             self.queued_message_ids.discard(message.message_id)
 
+    def ack(self, message: Any) -> None:
+        """Strike a message off.
+
+        Where the broker is away, it may come again, which changes nothing.  Dramatiq would have the thread wait for the
+        broker, 5 s at a time: posts went out that much later, and SIGTERM did not end the process.
+        """
+        try:
+            super().ack(message)
+        except ConnectionClosed as error:
+            log.debug("a message cannot be struck off and may come again: %s", error)
+
+    def nack(self, message: Any) -> None:
+        """Strike a message off that an actor failed at; as `ack`."""
+        try:
+            super().nack(message)
+        except ConnectionClosed as error:
+            log.debug("a message cannot be struck off and may come again: %s", error)
+
     def requeue(self, messages: Iterable[Any]) -> None:
         """Give messages back to the queue."""
         try:

@@ -11,11 +11,16 @@ from faults.figures import Figures
 from faults.machines import Machines, OwnServers, lateness, wait_for_moment
 from processes import wait_until
 
+from autoposter.testing.rules import slow
+
 pytestmark = pytest.mark.measured
 
 #: How long it takes from the end of an outage until all is posted, in seconds: consumers try again each second, the
 #: scan comes each second, and what was dispatched in vain is dispatched again when it is two seconds overdue.
 POSTED_WITHIN = 8.0
+
+#: From SIGTERM to the end of a process whose calls take a second, in seconds: as with a Redis that answers.
+ENDED_WITHIN = 8.0
 
 
 def test_redis_is_flushed_with_posts_dispatched(machines: Machines, figures: Figures, long: bool) -> None:
@@ -102,6 +107,28 @@ def test_redis_is_away_or_refuses(machines: Machines, figures: Figures, long: bo
 
     note_lateness(machines, figures, struck)
     assert [worker.popen.poll() for worker in workers] == [None, None]
+
+
+def test_a_worker_is_told_to_stop_while_redis_is_away(machines: Machines, figures: Figures) -> None:
+    machines.platform.follow(slow(1000))
+    leaving, _ = machines.workers(2)
+    due = time.time() + 1
+    machines.schedule([due + number / 20 for number in range(20)])
+    wait_until(lambda: machines.platform.posts(), 10)
+
+    machines.servers.stop_valkey()
+    told_at = time.monotonic()
+    leaving.popen.terminate()
+    wait_until(lambda: leaving.popen.poll() is not None, 40, lambda: leaving.output[-2000:])
+    took = time.monotonic() - told_at
+    machines.servers.start_valkey()
+    machines.settle()
+
+    figures.at_most("SIGTERM to the end of the process", ENDED_WITHIN, took, "s")
+    figures.at_most("attempts left to their lease", 0, machines.reconciled()["worker_lost"])
+    machines.judge(figures)
+    assert leaving.popen.returncode == 0
+    assert not figures.broken()
 
 
 def note_lateness(machines: Machines, figures: Figures, struck: dict[str, tuple[list[int], float]]) -> None:
