@@ -41,6 +41,10 @@ DATABASE_AWAY = (
     MaxConnectionsExceeded,
 )
 
+#: What reading a row raises that no Python value can hold: a number of 5,000 digits, a hole of 3,000 levels.  Of these,
+#: `MaxConnectionsExceeded` (a ValueError) says nothing about a row: ask for `DATABASE_AWAY` first.
+UNREADABLE = (ValueError, OverflowError, TypeError, RecursionError)
+
 
 class _Adapter(peewee.Psycopg2Adapter):
     """Opens a raw connection by its libpq URL, with our defaults for what the URL does not say."""

@@ -13,11 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.assembling import Unequipped, publisher_class
-from autoposter.database import DATABASE_AWAY
+from autoposter.database import DATABASE_AWAY, UNREADABLE
 from autoposter.lifecycle import LONGEST_RETRY_AFTER, ErrorKind, Refused, retry_delay
 from autoposter.outcomes import before_the_call, log_trace
 from autoposter.publishers import NotReady, Publisher, PublishError
 from autoposter.publishers.base import overrides
+from autoposter.publishers.texts import clean
 from autoposter.store import preparations
 from autoposter.store.snapshots import Snapshot
 from autoposter.workbench import Tools, Workbench, equip
@@ -55,13 +56,23 @@ class Preparing:
             preparations.postpone(post_id, NO_THREAD_PAUSE)
             return
         try:
-            snapshot = preparations.read(post_id)
+            snapshot = self._read(post_id)
             if snapshot is not None:
                 self._prepare(snapshot)
         except DATABASE_AWAY as error:
             log.warning("preparing post %s waits for the database: %s", post_id, error)
         finally:
             slots.release()
+
+    def _read(self, post_id: int) -> Snapshot | None:
+        try:
+            return preparations.read(post_id)
+        except UNREADABLE as error:
+            if isinstance(error, DATABASE_AWAY):
+                raise
+            log_trace(error, (), "post %s cannot be read", post_id)
+            preparations.give_up(post_id, f"Its row cannot be read: {clean(error)}")
+            return None
 
     def _prepare(self, snapshot: Snapshot) -> None:
         try:

@@ -13,7 +13,7 @@ from typing import Any
 from autoposter import lifecycle
 from autoposter.assembling import Unequipped, publisher_class, validated
 from autoposter.clock import Stopwatch
-from autoposter.database import DATABASE_AWAY
+from autoposter.database import DATABASE_AWAY, UNREADABLE
 from autoposter.lifecycle import (
     INTENT_LASTS,
     AccountStatus,
@@ -61,7 +61,7 @@ def publish_post(post_id: int, bench: Workbench) -> None:
 def _claim(post_id: int, bench: Workbench) -> Attempt | None:
     try:
         return claims.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
-    except (ValueError, OverflowError, TypeError, RecursionError) as error:
+    except UNREADABLE as error:
         if isinstance(error, DATABASE_AWAY):
             raise
         log_trace(error, (), "post %s cannot be read", post_id)

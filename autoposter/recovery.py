@@ -15,7 +15,7 @@ from typing import Any
 from autoposter import lifecycle
 from autoposter.assembling import Unequipped, publisher_class
 from autoposter.clock import Stopwatch
-from autoposter.database import DATABASE_AWAY
+from autoposter.database import DATABASE_AWAY, UNREADABLE
 from autoposter.lifecycle import (
     Case,
     Confirmed,
@@ -38,7 +38,7 @@ from autoposter.workbench import Tools, Workbench, equip
 
 log = logging.getLogger(__name__)
 
-#: A platform whose publisher is not there is looked for this often.
+#: What cannot be looked for, because its publisher is not there or its row cannot be read, is tried this often.
 WITHOUT_PUBLISHER = timedelta(minutes=5)
 
 
@@ -64,13 +64,29 @@ def take_over_expired(policy: RetryPolicy, announce: Announce = announce_nothing
 def look(job_id: int, bench: Workbench) -> None:
     """Look at an unknown outcome once, if nobody else does.  Trouble of our own is left to the next look."""
     try:
-        claimed = looks.claim_look(job_id, worker=bench.worker)
+        claimed = _claim(job_id, bench)
         if claimed is None:
             return
         with bench.leases.hold(claimed.attempt.job_id, GRACE):
             _look(claimed, bench)
     except DATABASE_AWAY as error:
         log.warning("job %s waits for the database: %s", job_id, error)
+
+
+def _claim(job_id: int, bench: Workbench) -> Look | None:
+    try:
+        return looks.claim_look(job_id, worker=bench.worker)
+    except UNREADABLE as error:
+        if isinstance(error, DATABASE_AWAY):
+            raise
+        log_trace(error, (), "job %s cannot be read", job_id)
+        given_up = looks.put_off_unreadable(
+            job_id, worker=bench.worker, pause=WITHOUT_PUBLISHER, give_up_after=lifecycle.RECONCILE_FOR
+        )
+        if given_up is not None:
+            log.error("job %s: nobody can tell whether its post was published; it is Unconfirmed", given_up)
+            bench.announce("autoposter_post_unconfirmed", given_up)
+        return None
 
 
 def _look(claimed: Look, bench: Workbench) -> None:

@@ -168,6 +168,23 @@ def test_trouble_of_the_platform_is_asked_again_and_a_bug_is_left_to_the_due_tim
     assert after_bug["status"] == "Scheduled"
 
 
+def test_a_row_that_cannot_be_read_is_not_prepared_and_ends_at_its_due_time(
+    bench: Workbench, post: int, factories: Factories
+) -> None:
+    begin()
+    factories.query("update content_item set options = jsonb_build_object('slow', repeat('9', 5000)::numeric)")
+    factories.query("update post_instance set prepare_at = now()")
+
+    Preparing(bench).prepare(post)
+
+    waiting = factories.row("post_instance", post)
+    assert waiting["status"] == "Scheduled" and "cannot be read" in waiting["last_error"]
+    assert waiting["prepare_at"] is None  # else the scan would leave it to the preparing for ever
+    factories.query("update post_instance set scheduled_for = now()")
+    publish_post(post, bench)
+    assert factories.row("post_instance", post)["status"] == "Failed"
+
+
 def test_only_a_quarter_of_the_threads_prepare_at_once(bench: Workbench, post: int, factories: Factories) -> None:
     begin()
     preparing = Preparing(bench)

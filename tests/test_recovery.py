@@ -27,6 +27,7 @@ from autoposter.publishers import (
 from autoposter.publishing import publish_post
 from autoposter.recovery import look, take_over_expired
 from autoposter.store import claims, jobs
+from autoposter.store.books import audit
 from autoposter.workbench import Workbench
 
 SECOND = timedelta(seconds=1)
@@ -429,6 +430,37 @@ def test_a_lost_attempt_of_a_disconnected_or_disabled_account_is_still_looked_fo
         factories.query("update post_instance set status = 'Draft'; delete from post_instance")
 
 
+UNREADABLE = "update channel_account set settings = jsonb_build_object('page', repeat('9', 5000)::numeric)"
+
+
+def test_a_lost_attempt_whose_row_cannot_be_read_is_looked_at_again_and_a_day_at_most(
+    lost: Lost, factories: Factories
+) -> None:
+    """It may be mended; until then it harms no other, and no thread is bothered with it each second."""
+    lost.by("findable", published=True)
+    told: list[str] = []
+    telling = replace(lost.bench, announce=lambda event, _: told.append(event))
+    factories.query(UNREADABLE)
+
+    lost.look(telling)
+    assert lost.looks_again_in() / SECOND == pytest.approx(300, abs=2)
+    lost.ago(24 * HOUR).look(telling)
+
+    assert lost.statuses == ("Unconfirmed", "unknown")
+    assert told == ["autoposter_post_unconfirmed"]
+
+
+def test_a_lost_attempt_whose_row_was_mended_is_found(lost: Lost, factories: Factories) -> None:
+    lost.by("findable", published=True)
+    factories.query(UNREADABLE)
+    lost.look()
+
+    factories.query("update channel_account set settings = '{}'")
+    lost.look()
+
+    assert lost.statuses == ("Posted", "completed")
+
+
 # --- looks -----------------------------------------------------------------------------------------------------------
 
 
@@ -499,6 +531,73 @@ def test_a_worker_that_died_after_its_intent_leaves_a_post_that_is_never_blindly
     row = partial(factories.row, "post_instance", post)
     assert row()["status"] == "Publishing" and "may have been published" in row()["last_error"]
     assert "publish" not in Puppet.asked
+
+
+def overtaken(lost: Lost, platform: str, then: Callable[[], Any]) -> None:
+    """Publish; while the call runs, its worker is taken for dead, `then` happens, and the call goes on."""
+    lost.account = lost.factories.account(platform=platform)
+    lost.post = lost.factories.post(-SECOND, channel_account_id=lost.account)
+
+    def call(*_: Any) -> Any:
+        Puppet.acts.pop("publish")
+        lost.factories.query("update publish_job set lease_until = now() - interval '1 s'")
+        assert take_over_expired(POLICY) == 1
+        return then()
+
+    Puppet.acts["publish"] = call
+    publish_post(lost.post, lost.bench)
+
+
+def test_a_receipt_that_comes_after_its_worker_was_taken_for_dead_wins(lost: Lost) -> None:
+    overtaken(lost, "findable", lambda: Receipt("late"))
+
+    assert lost.statuses == ("Posted", "completed")
+    assert (lost.row["platform_post_id"], lost.row["last_error"]) == ("late", None)
+
+
+def test_a_receipt_that_comes_when_a_person_was_already_asked_wins(lost: Lost) -> None:
+    def ask_a_person() -> Receipt:
+        lost.ago(12 * SECOND).look(replace(lost.bench, worker="w2"))
+        assert lost.statuses == ("Unconfirmed", "unknown")
+        return Receipt("late")
+
+    overtaken(lost, "puppet", ask_a_person)
+
+    assert lost.statuses == ("Posted", "completed")
+
+
+def test_a_receipt_that_comes_after_not_there_is_kept_and_reported_as_out_twice(
+    lost: Lost, caplog: pytest.LogCaptureFixture
+) -> None:
+    def find_nothing() -> Receipt:
+        lost.ago(12 * SECOND + 61 * SECOND).look(replace(lost.bench, worker="w2"))
+        assert lost.statuses == OPEN
+        return Receipt("late")
+
+    overtaken(lost, "findable", find_nothing)
+
+    assert lost.statuses == OPEN and lost.job["platform_post_id"] == "late"
+    assert "may be out twice" in caplog.text
+    assert [finding.check for finding in audit()] == ["out twice"]
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        raises(ContentRejected("too rude")),
+        raises(Transient("busy")),
+        raises(RateLimited("slowly")),
+        raises(httpx2.ReadTimeout("late")),
+        raises(SystemExit(1)),
+    ],
+    ids=["content", "transient", "rate", "timeout", "exit"],
+)
+def test_whatever_else_comes_after_its_worker_was_taken_for_dead_changes_nothing(lost: Lost, then: Any) -> None:
+    overtaken(lost, "findable", then)
+
+    assert lost.statuses == UNKNOWN
+    assert "may have been published" in lost.row["last_error"]
+    assert lost.job["ended_at"] is None
 
 
 def test_a_post_that_kills_its_workers_ends_failed_and_is_told(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from autoposter.database import row, rows, single_statement
-from autoposter.store import DURABLE
+from autoposter.store import CLAIMED, DURABLE, STILL_CLAIMED
 from autoposter.store.leases import LEASE
 from autoposter.store.snapshots import Attempt, account_of
 
@@ -67,6 +67,29 @@ def claim_look(job_id: int, *, worker: str) -> Look | None:
         found_absent=None,
     )
     return Look(attempt, found["looks"], found["intent_at"], found["called_at"], found["ended_at"])
+
+
+def put_off_unreadable(job_id: int, *, worker: str, pause: timedelta, give_up_after: timedelta) -> int | None:
+    """Look later at an attempt whose row cannot be read; so long after its intent a person decides.
+
+    Returns the job that was handed to a person.  A look that another worker has begun meanwhile is left to it.
+    """
+    with single_statement():
+        given_up = row(
+            f"""
+            with job as (
+                update publish_job
+                   set lease_until = null,
+                       look_at = case when intent_at > now() - %(give_up_after)s then now() + %(pause)s end
+                 where id = %(job_id)s and status = 'unknown' and worker = %(worker)s and lease_until is not null
+                returning id, look_at, {CLAIMED}
+            )
+            update post_instance p set status = 'Unconfirmed'
+              from job where job.look_at is null and {STILL_CLAIMED}
+            returning job.id as id""",
+            {"job_id": job_id, "worker": worker, "pause": pause, "give_up_after": give_up_after},
+        )
+    return int(given_up["id"]) if given_up else None
 
 
 def send_again(look: Look) -> datetime | None:
