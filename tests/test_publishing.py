@@ -36,6 +36,7 @@ from autoposter.publishers import (
     Transient,
 )
 from autoposter.publishing import publish_post
+from autoposter.store import jobs
 from autoposter.workbench import Workbench
 
 SECOND = timedelta(seconds=1)
@@ -748,6 +749,26 @@ def test_an_intent_that_was_not_confirmed_sends_nothing(
     assert calls() == 0
     assert (post_row(post)["status"], job_of(post)["status"]) == ("Scheduled", "failed")
     assert job_of(post)["intent_at"] is None
+
+
+def test_an_intent_that_was_committed_but_not_confirmed_sends_nothing(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is lost after the commit: the row has an intent, and only this process knows that nothing went."""
+    post, intend = make(), jobs.intend
+
+    def lose_the_answer(*arguments: Any) -> None:
+        assert intend(*arguments)
+        assert post_row(post)["status"] == "Publishing"
+        raise peewee.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(jobs, "intend", lose_the_answer)
+    publish_post(post, bench)
+
+    assert calls() == 0
+    job = job_of(post)
+    assert (post_row(post)["status"], job["status"], job["error_kind"]) == ("Scheduled", "failed", "transient")
+    assert job["intent_at"] is not None and post_row(post)["retry_at"] is not None
 
 
 def test_an_outcome_is_kept_while_the_database_is_away(
