@@ -110,6 +110,18 @@ def test_the_gate_opens_at_the_databases_moment_and_never_before(ahead: timedelt
     assert timedelta(0) <= late < 120 * MS
 
 
+def test_the_gate_follows_what_is_measured_while_it_holds() -> None:
+    """The first measurement took the database's clock for 60 ms later than it is: the gate must not believe it."""
+    clock = measured(database(timedelta(0)))
+    due = datetime.now(UTC) + 60 * MS
+    behind = threading.Timer(0.02, lambda: clock.measure(database(-60 * MS)))
+
+    behind.start()
+    clock.hold_until(due)
+
+    assert datetime.now(UTC) - 60 * MS >= due
+
+
 def test_the_gate_stands_open_for_what_is_overdue() -> None:
     clock = measured(database(timedelta(0)))
     begun = time.monotonic()

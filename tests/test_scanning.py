@@ -17,6 +17,7 @@ from staging import Stage
 
 from autoposter import scanning
 from autoposter.clock import Clock
+from autoposter.lifecycle import Status
 from autoposter.store import dispatch
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -251,6 +252,15 @@ def test_a_backlog_is_dispatched_only_while_few_messages_wait(
     assert (found.posts, found.more, len(broker.sent)) == (sent, more, sent)
 
 
+def test_a_backlog_is_sent_so_that_all_else_may_overtake_it(broker: Broker, make_post: Any) -> None:
+    overdue, fresh = make_post(-HOUR), make_post(SECOND)
+    slow = Broker()
+
+    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, waiting=0, send_overdue=slow.send)
+
+    assert (broker.sent, slow.sent) == ([fresh], [overdue])
+
+
 def test_a_backlog_that_is_all_dispatched_asks_for_no_haste(scan: Any, broker: Broker, factories: Factories) -> None:
     backlog(factories, 15)
 
@@ -300,6 +310,21 @@ def test_the_marks_of_what_the_broker_refused_are_taken_back(
     broker.takes = 99
     scan()
     assert broker.sent == posts
+
+
+def test_a_backlog_that_the_broker_refused_is_dispatched_again_as_soon_as_it_takes_messages(
+    scan: Any, broker: Broker, factories: Factories
+) -> None:
+    backlog(factories, 15)
+    broker.takes = 4
+
+    for _ in range(3):
+        with pytest.raises(redis.ConnectionError):
+            scan()
+    broker.takes = 99
+    scan()
+
+    assert len(set(broker.sent)) == len(broker.sent) == 15
 
 
 def test_a_mark_is_not_taken_from_a_post_that_is_no_longer_scheduled(make_post: Any, post_row: Any) -> None:
@@ -429,3 +454,84 @@ def test_without_a_limit_nothing_is_ever_too_late(make_post: Any, broker: Broker
     scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=None, waiting=0)
 
     assert broker.sent == [ancient]
+
+
+# --- what another program wrote differently ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "written", ["Draft", "Scheduled", "Publishing", "Failed", "Unconfirmed", "Missed", "Cancelled"]
+)
+def test_a_published_post_that_was_written_differently_is_posted_again(
+    make_post: Any, factories: Factories, post_row: Any, written: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    post = make_post(-HOUR)
+    receive(intended(post))
+    before = post_row(post)
+    factories.query(
+        "update post_instance set status = %s, posted_at = null, platform_post_id = null, permalink = null,"
+        " last_error = 'old', retry_at = now() - interval '1 min'",
+        (written,),
+    )
+
+    assert scanning.mend_stray_posts() == 1
+    assert scanning.mend_stray_posts() == 0
+
+    kept = ("status", "posted_at", "platform_post_id", "permalink", "last_error", "retry_at")
+    assert {name: post_row(post)[name] for name in kept} == {name: before[name] for name in kept}
+    assert f"post {post} was written as {written} by another program" in caplog.text
+
+
+def test_a_post_that_is_publishing_without_an_attempt_is_due_anew(
+    make_post: Any, factories: Factories, post_row: Any, scan: Any, broker: Broker
+) -> None:
+    post, refused = make_post(-SECOND), make_post(-SECOND)
+    forge_job(factories, refused)
+    factories.query("update post_instance set status = 'Publishing', dispatched_for = due_at")
+
+    assert scanning.mend_stray_posts() == 2
+    scan()
+
+    assert [post_row(each)["status"] for each in (post, refused)] == ["Scheduled", "Scheduled"]
+    assert sorted(broker.sent) == [post, refused]
+
+
+def test_a_published_post_that_was_moved_to_another_day_is_mended_when_it_falls_due(
+    make_post: Any, factories: Factories, post_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    receive(intended(post))
+    factories.query("update post_instance set status = 'Scheduled', scheduled_for = now() + interval '1 min'")
+
+    assert scanning.mend_stray_posts() == 0
+    factories.query("update post_instance set scheduled_for = now()")
+    assert scanning.mend_stray_posts() == 1
+
+    assert post_row(post)["status"] == "Posted"
+
+
+def test_what_agrees_with_its_jobs_is_left_alone(make_post: Any, factories: Factories, post_row: Any) -> None:
+    receive(intended(make_post(-SECOND)))
+    unconfirmed(make_post(-SECOND))
+    for move in (claimed, intended, unknown):
+        move(make_post(-SECOND))
+    for status in ("Draft", "Scheduled", "Failed", "Missed", "Cancelled"):
+        forge_job(factories, make_post(-SECOND, status=status))
+    before = factories.query("select id, status, updated_at from post_instance order by id")
+
+    assert scanning.mend_stray_posts() == 0
+
+    assert factories.query("select id, status, updated_at from post_instance order by id") == before
+
+
+def test_mending_waits_for_no_one_who_holds_a_row(
+    make_post: Any, factories: Factories, stage: Stage, post_row: Any
+) -> None:
+    held, free = make_post(-SECOND), make_post(-SECOND)
+    factories.query("update post_instance set status = 'Publishing'")
+
+    with stage.program() as owner:
+        owner("select 1 from post_instance where id = %s for update", (held,))
+        assert stage.begin(scanning.mend_stray_posts).result(timeout=5) == 1
+
+    assert [post_row(post)["status"] for post in (held, free)] == ["Publishing", "Scheduled"]
