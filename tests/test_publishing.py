@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import httpx2
 import peewee
@@ -223,6 +224,122 @@ def test_a_permalink_that_makes_no_sense_harms_no_receipt(
 
     found = post_row(post)
     assert (found["status"], found["platform_post_id"], found["permalink"]) == ("Posted", "1?", kept)
+
+
+# --- the wire outranks the exception ---------------------------------------------------------------------------------
+
+
+class Platform(BaseHTTPRequestHandler):
+    """Answers a POST with the status that its path names, `/0` with nothing; and any GET."""
+
+    protocol_version = "HTTP/1.1"
+    posts: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self._answer(200)
+
+    def do_POST(self) -> None:
+        self.posts.append(self.path)
+        status = int(self.path.strip("/"))
+        if status:
+            self._answer(status)
+        else:
+            self.close_connection = True
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def platform() -> Iterator[str]:
+    """Its address."""
+    Platform.posts.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Platform)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+NOBODY = "http://127.0.0.1:1/"
+
+WIRE = {
+    "nothing left, said to be refused for good": ([("POST", NOBODY)], ContentRejected("no"), "Scheduled", "transient"),
+    "nothing left, said to be unknown": ([("POST", NOBODY)], OutcomeUnknown("?"), "Scheduled", "transient"),
+    "nothing left, and a bug": ([("POST", NOBODY)], KeyError("id"), "Scheduled", "transient"),
+    "unanswered, said to be refused for good": ([("POST", "/0")], ContentRejected("no"), "Publishing", "unknown"),
+    "unanswered, said to be refused for now": ([("POST", "/0")], Transient("busy"), "Publishing", "unknown"),
+    "unanswered, and a bug": ([("POST", "/0")], KeyError("id"), "Publishing", "unknown"),
+    "taken, and said to be refused": ([("POST", "/200")], ContentRejected("ok: false"), "Failed", "content"),
+    "taken, and a bug": ([("POST", "/200")], KeyError("id"), "Publishing", "unknown"),
+    "taken, and refused after a look-up": (
+        [("POST", "/200"), ("GET", "/1")],
+        ContentRejected("no permalink"),
+        "Publishing",
+        "unknown",
+    ),
+    "taken, and busy after a look-up": ([("POST", "/200"), ("GET", "/1")], Transient("busy"), "Publishing", "unknown"),
+    "taken, and sent once more": ([("POST", "/200"), ("POST", "/200")], KeyError("id"), "Publishing", "unknown"),
+    "refused, and said so": ([("POST", "/400")], ContentRejected("code 17"), "Failed", "content"),
+    "refused for now, and said so": ([("POST", "/503")], Transient("busy"), "Scheduled", "transient"),
+    "refused, and nothing said": ([("POST", "/400")], KeyError("code"), "Publishing", "unknown"),
+    "only asked, and refused": ([("GET", "/1")], ContentRejected("no"), "Failed", "content"),
+    "only asked, and a bug": ([("GET", "/1")], KeyError("id"), "Publishing", "unknown"),
+}
+
+
+@pytest.mark.parametrize(("requests", "error", "status", "kind"), WIRE.values(), ids=WIRE.keys())
+def test_what_the_wire_saw_outranks_what_the_publisher_says(
+    bench: Workbench,
+    make: Any,
+    post_row: Any,
+    job_of: Any,
+    platform: str,
+    requests: Any,
+    error: Any,
+    status: str,
+    kind: str,
+) -> None:
+    post = make()
+
+    def publish(self: Puppet, _: Any) -> Receipt:
+        try:
+            for method, path in requests:
+                self.http.request(method, path if "://" in path else platform + path)
+        except Exception as failed:
+            raise error from failed
+        raise error
+
+    act(publish=publish)
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], job_of(post)["error_kind"]) == (status, kind)
+    assert len(Platform.posts) <= 1
+    assert job_of(post)["evidence"]
+
+
+def test_a_receipt_is_believed_whatever_the_wire_saw(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, platform: str
+) -> None:
+    post = make()
+
+    def publish(self: Puppet, _: Any) -> Receipt:
+        self.http.post(platform + "/500")
+        self.http.get(platform + "/1")
+        return Receipt("7")
+
+    act(publish=publish)
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], post_row(post)["platform_post_id"]) == ("Posted", "7")
 
 
 # --- before the call nothing can have been published -----------------------------------------------------------------

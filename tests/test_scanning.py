@@ -459,9 +459,7 @@ def test_without_a_limit_nothing_is_ever_too_late(make_post: Any, broker: Broker
 # --- what another program wrote differently ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "written", ["Draft", "Scheduled", "Publishing", "Failed", "Unconfirmed", "Missed", "Cancelled"]
-)
+@pytest.mark.parametrize("written", [str(status) for status in Status if status is not Status.POSTED])
 def test_a_published_post_that_was_written_differently_is_posted_again(
     make_post: Any, factories: Factories, post_row: Any, written: str, caplog: pytest.LogCaptureFixture
 ) -> None:
