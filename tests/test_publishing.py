@@ -342,6 +342,32 @@ def test_a_receipt_is_believed_whatever_the_wire_saw(
     assert (post_row(post)["status"], post_row(post)["platform_post_id"]) == ("Posted", "7")
 
 
+@pytest.mark.parametrize("odd", ["\x00", "\ud800"], ids=["NUL", "half a character"])
+@pytest.mark.parametrize("where", ["method", "path", "host", "header"])
+def test_what_a_publisher_asks_for_is_kept_in_words_that_postgresql_takes(
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, platform: str, where: str, odd: str, stage: Stage
+) -> None:
+    """A settlement is repeated until it is written: one that never can be would hold its thread for ever."""
+    post = make()
+    asked = {"method": "POST", "url": f"{platform}/200", "headers": {"a": "b"}} | {
+        "method": {"method": f"PO{odd}ST"},
+        "path": {"url": f"{platform}/200{odd}"},
+        "host": {"url": f"http://a{odd}b/200"},
+        "header": {"headers": {"a": f"b{odd}"}},
+    }[where]
+
+    def publish(self: Puppet, _: Any) -> Receipt:
+        self.http.request(**asked)
+        return Receipt("7")
+
+    act(publish=publish)
+
+    attempt = stage.begin(publish_post, post, bench)
+    wait_until(attempt.done, 5)
+
+    assert job_of(post)["status"] in ("completed", "failed", "unknown")
+
+
 # --- before the call nothing can have been published -----------------------------------------------------------------
 
 BEFORE = {
@@ -637,6 +663,7 @@ def test_no_secret_gets_into_a_row_or_a_log(
     factories.query("update channel_account set credentials = %s where id = %s", (sealed, account))
     caplog.set_level(logging.DEBUG)
     said = f"{secret} and https://example.org/?token=s3cret%2Fwith%2Bodd%3Dsigns " + secret * 200
+    said += " and in two bytes each: " + "\x00".join(secret)
     for method, error in [
         ("publish", KeyError(said)),
         ("publish", AccountRejected(said)),
@@ -652,7 +679,7 @@ def test_no_secret_gets_into_a_row_or_a_log(
         publish_post(post, bench)
 
         told = json.dumps([post_row(post), job_of(post), factories.row("channel_account", account)], default=str)
-        for form in ("s3cret/with", "s3cret%2F", "with+odd"):
+        for form in ("s3cret/with", "s3cret%2F", "with+odd", "\x00w\x00i\x00t\x00h", "\\u0000w"):
             assert form not in told.replace("\\", ""), (method, error)
             assert form not in caplog.text, (method, error)
 

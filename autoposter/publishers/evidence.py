@@ -95,7 +95,7 @@ class Calls:
     def begin(self, request: httpx2.Request) -> Call:
         """Note that a request is begun."""
         url = request.url
-        call = Call(request.method, _legible(self._mask.text(url.host)), _legible(self._mask.path(url.path)))
+        call = Call(_legible(request.method), _legible(self._mask.text(url.host)), _legible(self._mask.path(url.path)))
         self._calls.append(call)
         if len(self._calls) > KEPT_CALLS:
             del self._calls[1 if self._calls[0] is self._kept else 0]
@@ -139,4 +139,5 @@ def _fields(call: Call) -> dict[str, Any]:
 
 
 def _legible(text: str) -> str:
-    return text.replace("\x00", "")[:LONGEST_TEXT]  # PostgreSQL's text and jsonb take no NUL
+    """Cut, and as PostgreSQL's jsonb takes it: without NUL and halves of characters."""
+    return text.replace("\x00", "")[:LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")

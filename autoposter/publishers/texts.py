@@ -16,6 +16,7 @@ def clean(text: object, secrets: Collection[str] = (), limit: int = LONGEST_TEXT
         said = str(text)
     except Exception:
         said = f"<{type(text).__name__} that cannot be shown>"
-    # Masked before it is cut: half a secret would not be recognised.
-    said = Mask(secrets).text(said).replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    # Masked before it is cut: half a secret would not be recognised.  And after NUL is gone, which may stand between
+    # its characters.
+    said = Mask(secrets).text(said.replace("\x00", "")).encode("utf-8", "replace").decode("utf-8")
     return said if len(said) <= limit else said[: limit - 1] + "…"
