@@ -45,6 +45,9 @@ DATABASE_AWAY = (
 #: `MaxConnectionsExceeded` (a ValueError) says nothing about a row: ask for `DATABASE_AWAY` first.
 UNREADABLE = (ValueError, OverflowError, TypeError, RecursionError)
 
+#: What writing raises that no database would ever take: trying again changes nothing.  Ask for `DATABASE_AWAY` first.
+UNWRITABLE = (peewee.DataError, *UNREADABLE)
+
 
 class _Adapter(peewee.Psycopg2Adapter):
     """Opens a raw connection by its libpq URL, with our defaults for what the URL does not say."""

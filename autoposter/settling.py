@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from autoposter import lifecycle
+from autoposter.database import DATABASE_AWAY, UNWRITABLE
 from autoposter.lifecycle import Confirmed, Outcome, Refused, RetryPolicy, Settlement, Status, Unknown, Withdrawn
 from autoposter.store import account_states, jobs
 from autoposter.store.jobs import Ending
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 
 #: How often a settlement is tried again while the database is away.
 TRY_AGAIN = timedelta(seconds=1)
-
 
 #: Tells of an event (`autoposter_post_published`, ...) of a job, post or account by its id.
 Announce = Callable[[str, int], None]
@@ -40,7 +40,7 @@ def settle(
 ) -> None:
     """Write an outcome of an attempt (`looks` 0), or of a look at it, and log it.
 
-    Returns when it is written, or when the job turns out to be another's.  A receipt is always written.
+    Returns when it is written, or when the job turns out to be another's.  Raises what `until_written` raises.
     `ended_at`: when the call was over; None: there was none, or nobody saw it end.
     """
     settlement = lifecycle.settle(outcome, failures=attempt.failures, policy=policy)
@@ -82,13 +82,17 @@ T = TypeVar("T")
 def until_written(write: Callable[[], T]) -> T:
     """Repeat a move until the database has taken it; returns its verdict.
 
-    Whatever the database says is trouble of our own, and never the end of a post.
+    Whatever the database says is trouble of our own, and never the end of a post.  Raises what no database would ever
+    take: repeated, it would hold the thread and its lease for ever; so the lease decides.
     """
     told = False
     while True:
         try:
             return write()
         except Exception as error:
+            if isinstance(error, UNWRITABLE) and not isinstance(error, DATABASE_AWAY):
+                log.exception("an outcome cannot be written, and is left to its lease")
+                raise
             if not told:
                 log.error("an outcome waits for the database: %s", error, exc_info=True)
                 told = True

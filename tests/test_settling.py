@@ -1,0 +1,52 @@
+"""An outcome waits for a database that is away, and for nothing that no database would ever take."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import peewee
+import pytest
+from moves import POLICY, RECEIPT, SECOND, intended, refuse
+
+from autoposter import settling
+from autoposter.lifecycle import ErrorKind, Outcome, Refused, Unknown
+from autoposter.settling import settle, until_written
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.mark.parametrize("outcome", [RECEIPT, Refused(ErrorKind.CONTENT, "No."), Unknown("Perhaps.")])
+def test_what_no_database_takes_is_left_to_the_lease_and_holds_no_thread(
+    make_post: Any, factories: Any, outcome: Outcome
+) -> None:
+    attempt = intended(make_post(-SECOND))
+    ended: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            settle(attempt, outcome, policy=POLICY, ended_at=datetime.now(UTC), evidence={"said": "\0"})
+        except BaseException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(5)
+
+    assert [type(error) for error in ended] == [peewee.DataError]
+    job = factories.row("publish_job", attempt.job_id)
+    assert (job["status"], job["finished_at"]) == ("running", None)
+    assert refuse(attempt)  # the connection is as good as before
+
+
+def test_an_outcome_is_tried_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "TRY_AGAIN", SECOND / 100)
+    answers = iter([peewee.OperationalError("away"), peewee.InterfaceError("closed"), None])
+
+    def write() -> str:
+        if trouble := next(answers):
+            raise trouble
+        return "written"
+
+    assert until_written(write) == "written"
