@@ -42,9 +42,6 @@ INTENT_LEAD = timedelta(milliseconds=150)
 #: What an attempt may take beside what its publisher asks for, before its thread counts as lost.
 GRACE = timedelta(seconds=30)
 
-#: What `prepare` returns is kept in a row: this is its limit, as JSON.
-LARGEST_PREPARED = 100_000  # characters
-
 
 def publish_post(post_id: int, bench: Workbench) -> None:
     """Make one attempt, if the post is due and nobody else has it.  Trouble of our own is left to the lease."""

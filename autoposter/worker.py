@@ -12,6 +12,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -202,9 +203,7 @@ class WorkerDuties(dramatiq.Middleware):
         offset = self._bench.clock.offset_from_wall
         if abs(offset) > CLOCK_TOLERANCE:
             log.warning("this machine's clock is %s away from the database's, which counts", offset)
-        row = workers.WorkerRow(
-            self._row.id, self._row.host, self._row.pid, self._row.version, self._bench.host.platforms(), offset
-        )
+        row = replace(self._row, platforms=self._bench.host.platforms(), clock_offset=offset)
         workers.seen(row, scanned=self._minute_scan_seen.is_set())
         self._minute_scan_seen.clear()
 

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -174,6 +175,18 @@ def make_media(factories: Factories) -> Callable[..., int]:
 def make_post(factories: Factories) -> Callable[..., int]:
     """`make_post(due_in=timedelta(0), **columns)`: its id."""
     return factories.post
+
+
+@pytest.fixture
+def post_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
+    """One post as it stands now."""
+    return partial(factories.row, "post_instance")
+
+
+@pytest.fixture
+def job_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
+    """One job as it stands now."""
+    return partial(factories.row, "publish_job")
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -17,12 +15,6 @@ from moves import (
 from autoposter.store import looks
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture
-def job_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
-    """One job as it stands now."""
-    return partial(factories.row, "publish_job")
 
 
 # --- looks -----------------------------------------------------------------------------------------------------------

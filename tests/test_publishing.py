@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -59,11 +58,6 @@ def make(factories: Factories) -> Callable[..., int]:
         return factories.post(-SECOND, **columns)
 
     return post
-
-
-@pytest.fixture
-def post_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
-    return partial(factories.row, "post_instance")
 
 
 @pytest.fixture

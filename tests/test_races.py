@@ -47,16 +47,6 @@ def stage(database_url: str) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def post_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
-    return partial(factories.row, "post_instance")
-
-
-@pytest.fixture
-def job_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
-    return partial(factories.row, "publish_job")
-
-
-@pytest.fixture
 def expire(factories: Factories) -> Callable[[Attempt], leases.Expired]:
     return partial(moves.expire, factories)
 

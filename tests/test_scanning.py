@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -55,11 +54,6 @@ def broker() -> Broker:
 def scan(broker: Broker) -> Callable[..., scanning.Found]:
     """`scan(waiting=0)`: one scan."""
     return lambda waiting=0: scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, waiting=waiting)
-
-
-@pytest.fixture
-def post_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
-    return partial(factories.row, "post_instance")
 
 
 @pytest.fixture

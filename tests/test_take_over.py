@@ -30,18 +30,6 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture
-def post_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
-    """One post as it stands now."""
-    return partial(factories.row, "post_instance")
-
-
-@pytest.fixture
-def job_row(factories: Factories) -> Callable[[int], dict[str, Any]]:
-    """One job as it stands now."""
-    return partial(factories.row, "publish_job")
-
-
-@pytest.fixture
 def make_job(factories: Factories) -> Callable[..., int]:
     """`make_job(post, status="failed", **columns)`: an earlier job of a post, as it would stand in the ledger."""
     return partial(forge_job, factories)

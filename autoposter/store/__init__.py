@@ -15,6 +15,15 @@ STILL_CLAIMED = """p.id = job.post_instance_id and (
 #: What `STILL_CLAIMED` needs of a job.
 CLAIMED = "post_instance_id, scheduled_for, (content ->> 'content_item_id')::bigint as content_item_id"
 
+
+def failures_of(post_id: str, scheduled_for: str) -> str:
+    """SQL: how much of a due time's budget is used: its failed jobs, rate limits not counted."""
+    return (
+        f"(select count(*) from publish_job e where e.post_instance_id = {post_id} and e.status = 'failed'"
+        f" and e.scheduled_for = {scheduled_for} and e.error_kind <> 'rate_limited') as failures"
+    )
+
+
 #: Goes before a statement that promises a call.  A database or user set to `synchronous_commit = off` would forget the
 #: promise in a crash although it was confirmed, and the call would be made twice.  Stronger settings are left alone.
 DURABLE = "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off';"

@@ -9,7 +9,7 @@ import json
 from datetime import timedelta
 
 from autoposter.database import row, single_statement, transaction
-from autoposter.store import DUE, NOT_TOO_LATE
+from autoposter.store import DUE, NOT_TOO_LATE, failures_of
 from autoposter.store.leases import LEASE
 from autoposter.store.ledger import restore_from_ledger
 from autoposter.store.snapshots import READ, Attempt, account_of, content_of, idempotency_key
@@ -38,7 +38,7 @@ _LOCK_AND_READ = f"""
        and p.due_at <= now() + %(lead)s and a.status <> 'disabled'
        and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')"""
 
-_INSERT = """
+_INSERT = f"""
     insert into publish_job as j (
         post_instance_id, channel_account_id, attempt, status, scheduled_for, content, idempotency_key,
         worker, lease_until)
@@ -49,8 +49,7 @@ _INSERT = """
     on conflict (post_instance_id) where status in ('running', 'unknown', 'completed') do nothing
     returning j.id as job_id, j.attempt,
         (select min(e.intent_at) from publish_job e where e.post_instance_id = %(post_id)s) as attempted_at,
-        (select count(*) from publish_job e where e.post_instance_id = %(post_id)s and e.status = 'failed'
-            and e.scheduled_for = %(scheduled_for)s and e.error_kind <> 'rate_limited') as failures,
+        {failures_of("%(post_id)s", "%(scheduled_for)s")},
         exists (select from publish_job e where e.post_instance_id = %(post_id)s and e.status = 'failed'
             and e.scheduled_for = %(scheduled_for)s and e.evidence ? 'account_rejected') as was_rejected,
         (select jsonb_build_object('content', e.content, 'idempotency_key', e.idempotency_key, 'prepared', e.prepared)

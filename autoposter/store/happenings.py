@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autoposter.database import row, single_statement
-from autoposter.store.snapshots import READ, AccountRow, Snapshot, account_of, content_of, idempotency_key
+from autoposter.store.snapshots import READ, AccountRow, Snapshot, account_of, snapshot_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +52,7 @@ def post(post_id: int) -> Snapshot | None:
     """A post as it stands; None: it was deleted, or has no content any more."""
     with single_statement():
         found = row(f"{READ} where p.id = %(post_id)s", {"post_id": post_id})
-    if found is None:
-        return None
-    content = content_of(found)
-    return Snapshot(
-        post_id=post_id,
-        account=account_of(found),
-        content=content,
-        idempotency_key=idempotency_key(post_id, found["born"], content),
-        scheduled_for=found["scheduled_for"],
-        due_at=found["due_at"],
-        prepared={},
-        attempted_at=None,
-    )
+    return snapshot_of(found) if found else None
 
 
 def account(account_id: int) -> tuple[AccountRow, str] | None:

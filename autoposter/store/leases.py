@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from autoposter.database import row, rows, single_statement
 from autoposter.lifecycle import Settlement
-from autoposter.store import CLAIMED, STILL_CLAIMED
+from autoposter.store import CLAIMED, STILL_CLAIMED, failures_of
 
 #: How long a claim is believed without news.  Renewed every 3 s, so two lost renewals are survived.
 LEASE = timedelta(seconds=10)
@@ -60,12 +60,10 @@ def expired(limit: int = 100) -> list[Expired]:
         return [
             Expired(**found)
             for found in rows(
-                """
+                f"""
                 select j.id as job_id, j.post_instance_id as post_id, coalesce(j.worker, '') as worker,
                        j.intent_at is not null as intended,
-                       (select count(*) from publish_job e where e.post_instance_id = j.post_instance_id
-                           and e.status = 'failed' and e.scheduled_for = j.scheduled_for
-                           and e.error_kind <> 'rate_limited') as failures
+                       {failures_of("j.post_instance_id", "j.scheduled_for")}
                   from publish_job j
                  where j.status = 'running' and j.lease_until < now()
                  order by j.lease_until limit %(limit)s""",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autoposter.database import row, rows, single_statement
-from autoposter.store import CLAIMED, DURABLE, STILL_CLAIMED
+from autoposter.store import CLAIMED, DURABLE, STILL_CLAIMED, failures_of
 from autoposter.store.leases import LEASE
 from autoposter.store.snapshots import Attempt, account_of
 
@@ -31,7 +31,7 @@ def claim_look(job_id: int, *, worker: str) -> Look | None:
     """
     with single_statement():
         found = row(
-            """
+            f"""
             update publish_job j
                set worker = %(worker)s, lease_until = now() + %(lease)s, looks = j.looks + 1
               from post_instance p, channel_account a
@@ -39,13 +39,12 @@ def claim_look(job_id: int, *, worker: str) -> Look | None:
                and j.look_at <= now() + %(early)s and (j.lease_until is null or j.lease_until < now())
                and p.id = j.post_instance_id and a.id = j.channel_account_id
             returning j.id as job_id, j.post_instance_id as post_id, j.attempt, j.content, j.idempotency_key,
-                j.scheduled_for, coalesce(j.prepared, '{}') as prepared, j.looks, j.intent_at, j.ended_at,
+                j.scheduled_for, coalesce(j.prepared, '{{}}') as prepared, j.looks, j.intent_at, j.ended_at,
                 coalesce((j.evidence ->> 'sent_again_at')::timestamptz, j.intent_at) as called_at,
                 a.id as account_id, a.platform, a.name, a.external_id, a.settings, a.credentials,
                 a.credentials_version, a.status as account_status,
                 (select min(e.intent_at) from publish_job e where e.post_instance_id = p.id) as attempted_at,
-                (select count(*) from publish_job e where e.post_instance_id = p.id and e.status = 'failed'
-                    and e.scheduled_for = j.scheduled_for and e.error_kind <> 'rate_limited') as failures""",
+                {failures_of("p.id", "j.scheduled_for")}""",
             {"job_id": job_id, "worker": worker, "lease": LEASE, "early": LEASE},
         )
     if found is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from autoposter.database import row, rows, single_statement
 from autoposter.store import DUE
-from autoposter.store.snapshots import READ, Snapshot, account_of, content_of, idempotency_key
+from autoposter.store.snapshots import READ, Snapshot, snapshot_of
 
 #: Preparations of one scan.
 BATCH = 200
@@ -75,20 +75,7 @@ def read(post_id: int) -> Snapshot | None:
             f"{READ} where p.id = %(post_id)s and {DUE} and p.prepare_at is not null and a.status = 'active'",
             {"post_id": post_id},
         )
-    if found is None:
-        return None
-    content = content_of(found)
-    key = idempotency_key(post_id, found["born"], content)
-    return Snapshot(
-        post_id=post_id,
-        account=account_of(found),
-        content=content,
-        idempotency_key=key,
-        scheduled_for=found["scheduled_for"],
-        due_at=found["due_at"],
-        prepared=(found["prepared"] or {}) if found["prepared_key"] == key else {},
-        attempted_at=None,
-    )
+    return snapshot_of(found) if found else None
 
 
 def keep(post_id: int, key: str, prepared: dict[str, Any], *, ask_again_in: timedelta | None) -> bool:

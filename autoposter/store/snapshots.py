@@ -85,7 +85,24 @@ def idempotency_key(post_id: int, born: str, content: dict[str, Any]) -> str:
     return str(uuid.uuid5(KEY_NAMESPACE, f"{post_id} {born} {json.dumps(said, sort_keys=True)}"))
 
 
+def snapshot_of(found: dict[str, Any]) -> Snapshot:
+    """The post that a row read by `READ` shows, before any attempt."""
+    content = content_of(found)
+    key = idempotency_key(found["post_id"], found["born"], content)
+    return Snapshot(
+        post_id=found["post_id"],
+        account=account_of(found),
+        content=content,
+        idempotency_key=key,
+        scheduled_for=found["scheduled_for"],
+        due_at=found["due_at"],
+        prepared=(found["prepared"] or {}) if found["prepared_key"] == key else {},
+        attempted_at=None,
+    )
+
+
 def account_of(found: dict[str, Any]) -> AccountRow:
+    """The account of a row that names its columns as `READ` does."""
     return AccountRow(
         id=found["account_id"],
         platform=found["platform"],
