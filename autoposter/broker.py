@@ -144,10 +144,14 @@ class SteadyBroker(RedisBroker):
 
 def build_broker(url: str, middleware: list[dramatiq.Middleware]) -> SteadyBroker:
     """A broker on this Redis.  Connects to nothing yet."""
-    client = SteadyRedis.from_url(
+    return SteadyBroker(client=connect(url), namespace=NAMESPACE, middleware=middleware)
+
+
+def connect(url: str) -> redis.Redis:
+    """A client of this Redis, which gives up after seconds.  Connects to nothing yet."""
+    return SteadyRedis.from_url(
         url,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
         socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    return SteadyBroker(client=client, namespace=NAMESPACE, middleware=middleware)

@@ -169,5 +169,10 @@ def out_of_reach_in_one_sentence() -> Iterator[None]:
     try:
         yield
     except DATABASE_AWAY as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise OutOfReach(f"The database cannot be reached: {reason}.") from error
+        raise OutOfReach(f"The database cannot be reached: {reason_away(error)}.") from error
+
+
+def reason_away(error: BaseException) -> str:
+    """Why the database is away, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

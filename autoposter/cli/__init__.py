@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from autoposter.cli import accounts, audit, demo, keys, migrate, new_plugin, plugins, posts, schedule, up
+from autoposter.cli import accounts, audit, demo, doctor, keys, migrate, new_plugin, plugins, posts, schedule, up
 from autoposter.errors import AutoposterError, WrongUsage
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.command()(schedule.schedule)
 app.add_typer(posts.app, name="posts")
 app.command()(plugins.plugins)
 app.command("new-plugin")(new_plugin.new_plugin)
+app.command()(doctor.doctor)
 app.command()(audit.audit)
 app.add_typer(keys.app, name="keys")
 

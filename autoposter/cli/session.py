@@ -19,20 +19,25 @@ from autoposter.settings import Settings, load_settings
 from autoposter.validating import refuse_problems
 
 
+def settings() -> Settings:
+    """The settings, completed by the `autoposter up` that runs in this folder."""
+    return _completed(load_settings(), Path.cwd())
+
+
 @contextmanager
 def database(*, migrated: bool = True) -> Iterator[Settings]:
     """Connect to the database of the settings, or of the `autoposter up` that runs in this folder.
 
     `migrated`: refuse a schema that is not this version's.
     """
-    settings = _completed(load_settings(), Path.cwd())
-    if settings.database_url is None:
+    found = settings()
+    if found.database_url is None:
         raise WrongUsage("No database: set AUTOPOSTER_DATABASE_URL, or start `autoposter up` in this folder.")
-    connect_to(settings.database_url.get_secret_value())
+    connect_to(found.database_url.get_secret_value())
     with out_of_reach_in_one_sentence():
         if migrated:
             require_current_schema()
-        yield settings
+        yield found
 
 
 def shelf(settings: Settings) -> MediaShelf:
