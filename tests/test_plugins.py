@@ -289,6 +289,8 @@ def test_ctrl_c_while_a_plugin_is_imported_ends_the_program(install: Install) ->
         ("publish_timeout = timedelta(0)", "`publish_timeout` must be longer than timedelta(0)"),
         ("find_after = timedelta(seconds=-1)", "`find_after` must be at least timedelta(0)"),
         ("prepare_ahead = None", "`prepare_ahead` must be a timedelta"),
+        ("setup = None", "`setup` must be a text"),
+        ("choices = None", "`choices` must be a plain method"),
         ("prepare_timeout = timedelta.max", "`prepare_timeout` must be at most 365 days"),
         ("key_lasts = timedelta(0)", "`key_lasts` must be longer than timedelta(0)"),
         ("Credentials = dict", "`Credentials` must be a subclass of pydantic.BaseModel"),

@@ -11,12 +11,13 @@ from autoposter.publishers.errors import (
     RateLimited,
     Transient,
 )
-from autoposter.publishers.values import Account, AccountCheck, Media, Post, Receipt, Refreshed
+from autoposter.publishers.values import Account, AccountCheck, Choice, Media, Post, Receipt, Refreshed
 
 __all__ = [
     "Account",
     "AccountCheck",
     "AccountRejected",
+    "Choice",
     "ContentRejected",
     "Delivery",
     "Media",

@@ -11,7 +11,7 @@ import httpx2
 from pydantic import BaseModel, ConfigDict
 
 from autoposter.lifecycle import Delivery
-from autoposter.publishers.values import Account, AccountCheck, Post, Receipt, Refreshed
+from autoposter.publishers.values import Account, AccountCheck, Choice, Post, Receipt, Refreshed
 
 __all__ = ["Delivery", "Nothing", "Publisher", "overrides"]
 
@@ -35,6 +35,11 @@ class Publisher(ABC):
     """What is not secret: page id, API address."""
     Options: ClassVar[type[BaseModel]] = Nothing
     """The type of `content_item.options[platform]`."""
+    setup: ClassVar[str] = ""
+    """What a person does at the platform first, for example where a token is made; `accounts add` prints it.
+
+    What one field takes is said by its `Field(description=...)`, which is shown where it is asked for.
+    """
     publish_timeout: ClassVar[timedelta] = timedelta(seconds=30)
     """The whole deadline of the irreversible request."""
     find_after: ClassVar[timedelta] = timedelta(seconds=60)
@@ -72,12 +77,25 @@ class Publisher(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot look for posts.")
 
+    def choices(self) -> Iterable[Choice]:
+        """The accounts that the credentials given lead to, for a person to choose from: the pages of a user's token.
+
+        Asked when an account is connected, before `check`.  `self.account.settings` holds what was given so far: a
+        required setting that a choice brings is not there yet.  None: these are one account's own credentials.
+        Raises as `check` does.
+        """
+        return ()
+
     def check(self) -> AccountCheck:
         """Whose token this is, and whether it works."""
         raise NotImplementedError(f"{type(self).__name__} cannot check its account.")
 
     def refresh(self) -> Refreshed | None:
-        """New credentials before the old ones expire; None where the platform has no such thing."""
+        """New credentials before the old ones expire; None where the platform has no such thing.
+
+        Called by one worker at a time; what it returns is stored before it is used.  A field that the platform leaves
+        out, or leaves empty, keeps its stored value.
+        """
         return None
 
 

@@ -22,7 +22,7 @@ POSITIVE = ("publish_timeout", "prepare_timeout", "key_lasts")
 NOT_NEGATIVE = ("find_after", "prepare_ahead")
 
 MODELS = ("Credentials", "Settings", "Options")
-METHODS = ("validate", "prepare", "publish", "find", "check", "refresh")
+METHODS = ("validate", "prepare", "publish", "find", "choices", "check", "refresh")
 
 
 def faults(publisher: object) -> Iterator[str]:
@@ -42,6 +42,8 @@ def _faults(publisher: type[Publisher]) -> Iterator[str]:
         model = getattr(publisher, name)
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             yield f"`{name}` must be a subclass of pydantic.BaseModel"
+    if not isinstance(publisher.setup, str):
+        yield "`setup` must be a text"
     for name in POSITIVE + NOT_NEGATIVE:
         yield from _wrong_time(name, getattr(publisher, name))
     yield from _wrong_methods(publisher)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from pydantic import BaseModel
 
@@ -95,3 +95,15 @@ class Refreshed:
 
     credentials: BaseModel = field(repr=False)
     expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the accounts that the credentials a person gave lead to."""
+
+    name: str
+    """What the platform calls it."""
+    settings: Mapping[str, Any]
+    """The `Settings` that tell it from the others: `{"page_id": "123"}`."""
+    credentials: BaseModel = field(repr=False)
+    """An instance of `Credentials`: those of this very account."""
