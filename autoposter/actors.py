@@ -95,7 +95,7 @@ def do_chores() -> None:
     """What is not urgent: begin to prepare, end what came too late, mend what another program wrote differently."""
     scanning.begin_preparing(bench.host.prepare_ahead())
     scanning.end_missed_posts(settings.max_lateness, bench.announce)
-    scanning.mend_stray_posts()
+    scanning.mend_stray_posts(settings.max_attempts)
 
 
 def _send(post_id: int, delay: timedelta) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from autoposter.clock import Clock
-from autoposter.lifecycle import Status
 from autoposter.store import dispatch, ledger, preparations
 from autoposter.store.dispatch import Dispatched
 
@@ -97,17 +96,23 @@ def end_missed_posts(max_lateness: timedelta | None, announce: Callable[[str, in
     if max_lateness is None:
         return 0
     ended = dispatch.end_missed(max_lateness)
-    for post_id, status in ended:
-        what = "is Missed: it was never sent" if status == Status.MISSED else "is Failed: no time is left to try again"
-        log.error("post %s %s within AUTOPOSTER_MAX_LATENESS (%s)", post_id, what, max_lateness)
-        if status == Status.MISSED:
-            announce("autoposter_post_missed", post_id)
+    for late in ended:
+        if late.job_id is None:
+            log.error("post %s is Missed: it was never sent within %s", late.post_id, _limit(max_lateness))
+            announce("autoposter_post_missed", late.post_id)
+        else:
+            log.error("post %s is Failed: no time is left to try again within %s", late.post_id, _limit(max_lateness))
+            announce("autoposter_post_failed", late.job_id)
     return len(ended)
 
 
-def mend_stray_posts() -> int:
+def _limit(max_lateness: timedelta) -> str:
+    return f"AUTOPOSTER_MAX_LATENESS ({max_lateness})"
+
+
+def mend_stray_posts(max_attempts: int) -> int:
     """Put posts that another program wrote differently back to what the ledger says; returns how many."""
-    mended = ledger.mend()
+    mended = ledger.mend(max_attempts)
     for post_id, was, status in mended:
         log.warning("post %s was written as %s by another program, and is %s again", post_id, was, status)
     return len(mended)

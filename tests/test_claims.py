@@ -303,10 +303,10 @@ def test_a_stale_save_that_no_claim_meets_is_mended(
     factories.query(STALE)
     factories.query("update post_instance set status = %s", (status,))
 
-    assert ledger.mend() == [(post, status, "Posted")]
+    assert ledger.mend(8) == [(post, status, "Posted")]
 
     assert is_posted_as_before(post_row(post), posted)
-    assert ledger.mend() == []
+    assert ledger.mend(8) == []
 
 
 def test_a_stale_save_that_comes_too_late_for_a_claim_is_mended(
@@ -320,7 +320,7 @@ def test_a_stale_save_that_comes_too_late_for_a_claim_is_mended(
 
     assert claim(post) is None
     assert dispatch.end_missed(DAY) == []
-    assert ledger.mend() == [(post, "Scheduled", "Posted")]
+    assert ledger.mend(8) == [(post, "Scheduled", "Posted")]
 
     assert is_posted_as_before(post_row(post), posted)
 
@@ -329,7 +329,7 @@ def test_a_publishing_post_that_nothing_stands_behind_is_due_anew(make_post: Any
     stray, under_way = make_post(-SECOND, status="Publishing", dispatched_for=datetime.now(UTC)), make_post(-SECOND)
     intended(under_way)
 
-    assert ledger.mend() == [(stray, "Publishing", "Scheduled")]
+    assert ledger.mend(8) == [(stray, "Publishing", "Scheduled")]
 
     assert post_row(stray)["dispatched_for"] is None
     assert claim(stray) is not None

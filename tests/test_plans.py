@@ -19,7 +19,7 @@ from factories import Factories
 
 from autoposter import database as pool
 from autoposter.lifecycle import Confirmed
-from autoposter.store import claims, dispatch, jobs, leases, looks, preparations
+from autoposter.store import claims, dispatch, jobs, leases, ledger, looks, preparations
 from autoposter.store.snapshots import Attempt
 
 DAY = timedelta(days=1)
@@ -88,6 +88,10 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
     "mark_overdue": (lambda _: dispatch.mark_overdue(max_lateness=DAY, limit=5), {"post_instance_due"}),
     "mark_looks": (lambda _: dispatch.mark_looks(limit=5), {"publish_job_look"}),
     "end_missed": (lambda _: dispatch.end_missed(100 * DAY), {"post_instance_due"}),
+    "mend": (
+        lambda _: ledger.mend(max_attempts=8),
+        {"post_instance_due", "post_instance_unsettled", "publish_job_post_instance_id_attempt_key"},
+    ),
     "expired": (lambda _: leases.expired(limit=5), {"publish_job_lease"}),
     "claim": (lambda full: moves.claim(full.post(-timedelta(seconds=1))), {"post_instance_pkey"}),
     "fail_unreadable": (

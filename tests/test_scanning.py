@@ -30,6 +30,10 @@ def tell_nobody(event: str, about: int) -> None:
     """No plugin listens."""
 
 
+def mend() -> int:
+    return scanning.mend_stray_posts(max_attempts=2)
+
+
 class Broker:
     """Remembers what was sent; may refuse after so many."""
 
@@ -392,16 +396,23 @@ def test_a_post_that_came_too_late_is_missed_and_one_that_was_ever_sent_failed(
     never, unsent, tried = make_post(-25 * HOUR), make_post(-25 * HOUR), make_post(-25 * HOUR, last_error="busy")
     forge_job(factories, unsent, intent_at=None, error_kind="worker_lost")
     forge_job(factories, tried)
-    told: list[str] = []
+    last = forge_job(factories, tried)
+    forge_job(factories, tried, intent_at=None, error_kind="worker_lost")
+    told: list[tuple[str, int]] = []
 
     with caplog.at_level(logging.ERROR):
-        assert scanning.end_missed_posts(DAY, lambda event, _: told.append(event)) == 3
+        assert scanning.end_missed_posts(DAY, lambda event, about: told.append((event, about))) == 3
 
     assert [post_row(post)["status"] for post in (never, unsent, tried)] == ["Missed", "Missed", "Failed"]
     assert "AUTOPOSTER_MAX_LATENESS" in post_row(never)["last_error"]
     assert post_row(tried)["last_error"] == "busy"
-    assert sorted(told) == ["autoposter_post_missed", "autoposter_post_missed"]
+    assert sorted(told) == [
+        ("autoposter_post_failed", last),
+        ("autoposter_post_missed", never),
+        ("autoposter_post_missed", unsent),
+    ]
     assert f"post {never} is Missed" in caplog.text
+    assert f"post {tried} is Failed" in caplog.text
 
 
 def test_lateness_counts_from_the_scheduled_time_not_from_a_retry(make_post: Any, post_row: Any) -> None:
@@ -466,8 +477,8 @@ def test_a_published_post_that_was_written_differently_is_posted_again(
         (written,),
     )
 
-    assert scanning.mend_stray_posts() == 1
-    assert scanning.mend_stray_posts() == 0
+    assert mend() == 1
+    assert mend() == 0
 
     kept = ("status", "posted_at", "platform_post_id", "permalink", "last_error", "retry_at")
     assert {name: post_row(post)[name] for name in kept} == {name: before[name] for name in kept}
@@ -481,11 +492,50 @@ def test_a_post_that_is_publishing_without_an_attempt_is_due_anew(
     forge_job(factories, refused)
     factories.query("update post_instance set status = 'Publishing', dispatched_for = due_at")
 
-    assert scanning.mend_stray_posts() == 2
+    assert mend() == 2
     scan()
 
     assert [post_row(each)["status"] for each in (post, refused)] == ["Scheduled", "Scheduled"]
     assert sorted(broker.sent) == [post, refused]
+
+
+LAST_JOBS: dict[str, tuple[dict[str, Any], str]] = {
+    "refused for now": ({}, "Scheduled"),
+    "withdrawn": ({"status": "cancelled", "error_kind": None}, "Scheduled"),
+    "a person said: send it again": (
+        {"error_kind": "unknown", "evidence": {"resolution": "not posted, send again"}},
+        "Scheduled",
+    ),
+    "a lasting failure": ({"error_kind": "content", "error": "too rude"}, "Failed"),
+    "a person said: it is not there": ({"error_kind": "unknown", "evidence": {"resolution": "not posted"}}, "Failed"),
+    "unknown, looked for": ({"status": "unknown", "look_at": datetime.now(UTC)}, "Publishing"),
+    "unknown, nobody can tell": ({"status": "unknown"}, "Unconfirmed"),
+}
+
+
+@pytest.mark.parametrize("written", ["Publishing", "Unconfirmed"])
+@pytest.mark.parametrize(("job", "follows"), LAST_JOBS.values(), ids=LAST_JOBS.keys())
+def test_a_post_that_was_written_as_under_way_follows_its_last_job(
+    make_post: Any, factories: Factories, post_row: Any, job: dict[str, Any], follows: str, written: str
+) -> None:
+    post = make_post(-SECOND, status=written, last_error="first cause")
+    forge_job(factories, post, **job)
+
+    mend()
+    assert mend() == 0
+
+    assert post_row(post)["status"] == follows
+    assert post_row(post)["last_error"] == (job.get("error") or "first cause")
+
+
+def test_a_post_whose_budget_is_used_up_is_not_due_anew(make_post: Any, factories: Factories, post_row: Any) -> None:
+    post = make_post(-SECOND, status="Publishing")
+    for kind in ("transient", "rate_limited", "worker_lost"):
+        forge_job(factories, post, error_kind=kind)
+
+    mend()
+
+    assert post_row(post)["status"] == "Failed"
 
 
 def test_a_published_post_that_was_moved_to_another_day_is_mended_when_it_falls_due(
@@ -495,9 +545,9 @@ def test_a_published_post_that_was_moved_to_another_day_is_mended_when_it_falls_
     receive(intended(post))
     factories.query("update post_instance set status = 'Scheduled', scheduled_for = now() + interval '1 min'")
 
-    assert scanning.mend_stray_posts() == 0
+    assert mend() == 0
     factories.query("update post_instance set scheduled_for = now()")
-    assert scanning.mend_stray_posts() == 1
+    assert mend() == 1
 
     assert post_row(post)["status"] == "Posted"
 
@@ -511,7 +561,7 @@ def test_what_agrees_with_its_jobs_is_left_alone(make_post: Any, factories: Fact
         forge_job(factories, make_post(-SECOND, status=status))
     before = factories.query("select id, status, updated_at from post_instance order by id")
 
-    assert scanning.mend_stray_posts() == 0
+    assert mend() == 0
 
     assert factories.query("select id, status, updated_at from post_instance order by id") == before
 
@@ -524,6 +574,6 @@ def test_mending_waits_for_no_one_who_holds_a_row(
 
     with stage.program() as owner:
         owner("select 1 from post_instance where id = %s for update", (held,))
-        assert stage.begin(scanning.mend_stray_posts).result(timeout=5) == 1
+        assert stage.begin(mend).result(timeout=5) == 1
 
     assert [post_row(post)["status"] for post in (held, free)] == ["Publishing", "Scheduled"]

@@ -20,7 +20,7 @@ def failures_of(post_id: str, scheduled_for: str) -> str:
     """SQL: how much of a due time's budget is used: its failed jobs, rate limits not counted."""
     return (
         f"(select count(*) from publish_job e where e.post_instance_id = {post_id} and e.status = 'failed'"
-        f" and e.scheduled_for = {scheduled_for} and e.error_kind <> 'rate_limited') as failures"
+        f" and e.scheduled_for = {scheduled_for} and e.error_kind <> 'rate_limited')"
     )
 
 

@@ -49,7 +49,7 @@ _INSERT = f"""
     on conflict (post_instance_id) where status in ('running', 'unknown', 'completed') do nothing
     returning j.id as job_id, j.attempt,
         (select min(e.intent_at) from publish_job e where e.post_instance_id = %(post_id)s) as attempted_at,
-        {failures_of("%(post_id)s", "%(scheduled_for)s")},
+        {failures_of("%(post_id)s", "%(scheduled_for)s")} as failures,
         exists (select from publish_job e where e.post_instance_id = %(post_id)s and e.status = 'failed'
             and e.scheduled_for = %(scheduled_for)s and e.evidence ? 'account_rejected') as was_rejected,
         (select jsonb_build_object('content', e.content, 'idempotency_key', e.idempotency_key, 'prepared', e.prepared)

@@ -43,6 +43,15 @@ class Dispatched:
     due_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """A post that was ended because it came too late."""
+
+    post_id: int
+    job_id: int | None
+    """The last attempt that promised a call: the post is `Failed`.  None: there was none, and the post is `Missed`."""
+
+
 def mark_on_time(*, max_lateness: timedelta | None, limit: int = BATCH) -> list[Dispatched]:
     """Mark posts that are about to be due, or have just become so, as dispatched; the oldest first.
 
@@ -128,19 +137,19 @@ def mark_looks(limit: int = LOOKS) -> list[int]:
         ]
 
 
-def end_missed(max_lateness: timedelta, limit: int = BATCH) -> list[tuple[int, str]]:
+def end_missed(max_lateness: timedelta, limit: int = BATCH) -> list[TooLate]:
     """End posts that are later than `max_lateness`: `Missed`, or `Failed` if an attempt ever promised a call.
 
     Planned slots, switched-off posts and those of disabled accounts are left alone, and what is being attempted.
-    Returns the posts and what each became.
     """
     with single_statement():
         return [
-            (int(found["id"]), str(found["status"]))
+            TooLate(**found)
             for found in rows(
                 f"""
                 with late as (
-                    select p.id
+                    select p.id, (select max(j.id) from publish_job j
+                                   where j.post_instance_id = p.id and j.intent_at is not null) as job_id
                       from post_instance p
                       join channel_account a on a.id = p.channel_account_id
                      where {DUE}
@@ -153,13 +162,11 @@ def end_missed(max_lateness: timedelta, limit: int = BATCH) -> list[tuple[int, s
                        for update of p skip locked
                 )
                 update post_instance p
-                   set status = case when exists (select from publish_job j
-                                                   where j.post_instance_id = p.id and j.intent_at is not null)
-                                     then 'Failed' else 'Missed' end,
+                   set status = case when late.job_id is null then 'Missed' else 'Failed' end,
                        last_error = coalesce(p.last_error, 'It was not published within AUTOPOSTER_MAX_LATENESS.'),
                        retry_at = null
                   from late where p.id = late.id and p.status = 'Scheduled'
-                returning p.id, p.status""",
+                returning p.id as post_id, late.job_id""",
                 {"max_lateness": max_lateness, "limit": limit},
             )
         ]

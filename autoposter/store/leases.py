@@ -63,7 +63,7 @@ def expired(limit: int = 100) -> list[Expired]:
                 f"""
                 select j.id as job_id, j.post_instance_id as post_id, coalesce(j.worker, '') as worker,
                        j.intent_at is not null as intended,
-                       {failures_of("j.post_instance_id", "j.scheduled_for")}
+                       {failures_of("j.post_instance_id", "j.scheduled_for")} as failures
                   from publish_job j
                  where j.status = 'running' and j.lease_until < now()
                  order by j.lease_until limit %(limit)s""",

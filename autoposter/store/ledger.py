@@ -5,51 +5,73 @@ from __future__ import annotations
 from datetime import timedelta
 
 from autoposter.database import row, rows, single_statement
-from autoposter.store import DUE
+from autoposter.lifecycle import PASSING
+from autoposter.store import DUE, failures_of
+from autoposter.store.posts import Resolution
 
 #: Rows that were written within so long are compared with the ledger.
 LOOK_BACK = timedelta(days=1)
 
+_SUSPECTS = f"""
+                        select id from post_instance
+                         where status not in ('Posted', 'Scheduled') and updated_at > now() - %(look_back)s
+                        union all
+                        select p.id from post_instance p where {DUE} and p.due_at <= now()"""
 
-def mend(limit: int = 1000) -> list[tuple[int, str, str]]:
+#: What becomes of a post (`p`) by its open or completed job, else by its last one.  As a lateral join, which can only
+#: be a look at the index, however many jobs there are.
+_SAYS = f"""
+                        select case when j.status = 'running' then p.status
+                                    when j.status = 'completed' then 'Posted'
+                                    when j.status = 'unknown' and j.look_at is null then 'Unconfirmed'
+                                    when j.status = 'unknown' then 'Publishing'
+                                    when j.evidence ->> 'resolution' = '{Resolution.RETRY}' then 'Scheduled'
+                                    when j.error_kind <> all(%(passing)s)
+                                         or %(max_attempts)s <= {failures_of("p.id", "p.scheduled_for")} then 'Failed'
+                                    else 'Scheduled' end as becomes,
+                               coalesce(j.ended_at, j.finished_at) as ended_at, j.platform_post_id, j.permalink, j.error
+                          from publish_job j
+                         where j.post_instance_id = p.id
+                         order by j.status in ('running', 'unknown', 'completed') desc, j.attempt desc
+                         limit 1"""
+
+
+def mend(max_attempts: int, limit: int = 1000) -> list[tuple[int, str, str]]:
     """Put posts back to what their jobs say; returns each with what was found and what it became.
 
-    Posts that are not `Posted` although a job completed follow their receipt; `Publishing` ones that no open job stands
-    behind are due anew (nothing of them is under way).  Found by the time of their last write, or among what is
-    overdue, so that the cost does not grow with the table.  A settle that runs meanwhile moves job and post in one
-    statement: this sees both before, or both after.
+    Posts that are not `Posted` although a job completed follow their receipt; `Publishing` and `Unconfirmed` ones
+    follow their open job, or without one their last: `Failed` after a lasting failure, a person's "not posted" or the
+    last attempt of their budget, else due anew (nothing of them is under way).  Found by the time of their last write,
+    or among what is overdue, so that the cost does not grow with the table.  A settle that runs meanwhile moves job and
+    post in one statement: this sees both before, or both after.
     """
     with single_statement():
         return [
             (int(found["id"]), str(found["was"]), str(found["status"]))
             for found in rows(
                 f"""
-                with suspect as (
-                    select id from post_instance
-                     where status not in ('Posted', 'Scheduled') and updated_at > now() - %(look_back)s
-                    union all
-                    select p.id from post_instance p where {DUE} and p.due_at <= now()
-                ), stray as (
-                    select p.id, p.status as was, j.id as job_id
-                      from suspect
-                      join post_instance p on p.id = suspect.id
-                      left join publish_job j on j.post_instance_id = p.id
-                                             and j.status in ('running', 'unknown', 'completed')
-                     where j.status = 'completed' or p.status = 'Publishing' and j.id is null
+                with stray as (
+                    select p.id, p.status as was, j.*
+                      from post_instance p left join lateral ({_SAYS}) j on true
+                     where p.id = any (array({_SUSPECTS}))
+                       and (j.becomes = 'Posted' or p.status = 'Unconfirmed' and j.becomes <> p.status
+                            or p.status = 'Publishing' and j.becomes is distinct from p.status)
                      limit %(limit)s
                        for update of p skip locked
                 )
                 update post_instance p
-                   set status = case when j.id is null then 'Scheduled' else 'Posted' end,
-                       posted_at = case when j.id is null then p.posted_at else coalesce(j.ended_at, j.finished_at) end,
+                   set status = coalesce(j.becomes, 'Scheduled'), dispatched_for = null,
+                       posted_at = case when j.becomes = 'Posted' then j.ended_at else p.posted_at end,
                        platform_post_id = coalesce(j.platform_post_id, p.platform_post_id),
                        permalink = coalesce(j.permalink, p.permalink),
-                       last_error = case when j.id is null then p.last_error end,
-                       retry_at = case when j.id is null then p.retry_at end, dispatched_for = null
-                  from stray left join publish_job j on j.id = stray.job_id
-                 where p.id = stray.id and p.status = stray.was
-                returning p.id, stray.was, p.status""",
-                {"look_back": LOOK_BACK, "limit": limit},
+                       last_error = case j.becomes when 'Posted' then null
+                                                   when 'Failed' then coalesce(j.error, p.last_error)
+                                                   else p.last_error end,
+                       retry_at = case when j.becomes in ('Posted', 'Failed') then null else p.retry_at end
+                  from stray j
+                 where p.id = j.id and p.status = j.was
+                returning p.id, j.was, p.status""",
+                {"look_back": LOOK_BACK, "limit": limit, "passing": list(PASSING), "max_attempts": max_attempts},
             )
         ]
 

@@ -44,7 +44,7 @@ def claim_look(job_id: int, *, worker: str) -> Look | None:
                 a.id as account_id, a.platform, a.name, a.external_id, a.settings, a.credentials,
                 a.credentials_version, a.status as account_status,
                 (select min(e.intent_at) from publish_job e where e.post_instance_id = p.id) as attempted_at,
-                {failures_of("p.id", "j.scheduled_for")}""",
+                {failures_of("p.id", "j.scheduled_for")} as failures""",
             {"job_id": job_id, "worker": worker, "lease": LEASE, "early": LEASE},
         )
     if found is None:

@@ -160,7 +160,7 @@ def mend(machines: Machines) -> int:
     """What each worker does once a minute, for which the short version does not wait."""
     pool.connect_to(machines.world.database_url)
     try:
-        return mend_stray_posts()
+        return mend_stray_posts(8)
     finally:
         pool.database.close_all()
 

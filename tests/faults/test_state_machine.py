@@ -342,7 +342,7 @@ class Store(RuleBasedStateMachine):
         self._did(f"settle a look: {learns}", won)
 
     def mend(self) -> None:
-        self._did("mend", ledger.mend())
+        self._did("mend", ledger.mend(8))
 
     # --- what must hold after each of them ---
 
@@ -392,7 +392,7 @@ class Store(RuleBasedStateMachine):
             " where status = 'Scheduled' and id = any(%s)",
             self.posts,
         )
-        ledger.mend()
+        ledger.mend(8)
         assert not self._sql(
             "select p.id from post_instance p join publish_job j on j.post_instance_id = p.id"
             " where j.status = 'completed' and p.id = any(%s)"
