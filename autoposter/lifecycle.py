@@ -139,6 +139,8 @@ class Withdrawn:
     message: str
     retry_in: timedelta | None = None
     """When to come back; None: when the post is due."""
+    is_told: bool = False
+    """Whether the post's owner must see it in `last_error`: it waits for a person, and not for its time."""
 
 
 Outcome = Confirmed | Refused | Unknown | Withdrawn
@@ -210,7 +212,8 @@ def settle(outcome: Outcome, *, failures: int, policy: RetryPolicy) -> Settlemen
         case Unknown():
             return Settlement(JobStatus.UNKNOWN, None, look_in=timedelta(0))
         case Withdrawn():
-            return Settlement(JobStatus.CANCELLED, None, retry_in=outcome.retry_in)
+            post = Status.SCHEDULED if outcome.is_told else None
+            return Settlement(JobStatus.CANCELLED, post, retry_in=outcome.retry_in)
         case Refused(ErrorKind.RATE_LIMITED):
             pause = retry_delay(outcome, failures + 1, policy)
             spread = min(pause, LONGEST_SPREAD) * random.random()

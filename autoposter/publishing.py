@@ -32,7 +32,7 @@ from autoposter.publishers.texts import clean
 from autoposter.settling import settle, until_written
 from autoposter.store import account_states, claims, jobs, looks
 from autoposter.store.snapshots import Attempt
-from autoposter.workbench import Tools, Workbench, equip
+from autoposter.workbench import Locked, Tools, Workbench, equip
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +81,17 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
             if isinstance(outcome, Refused) and outcome.kind is ErrorKind.ACCOUNT:
                 outcome = _account_rejected(attempt, outcome, tools, evidence, bench)
     except Unequipped as unequipped:
-        outcome, ended_at = unequipped.refusal, None
+        outcome, ended_at = _unequipped(attempt, unequipped, bench), None
         log.error("post %s: %s", attempt.post_id, outcome.message, exc_info=True)
     bench.leases.allow(attempt.job_id, None)
     settle(attempt, outcome, policy=bench.policy, ended_at=ended_at, evidence=evidence, announce=bench.announce)
+
+
+def _unequipped(attempt: Attempt, why: Unequipped, bench: Workbench) -> Refused | Withdrawn:
+    """A post whose credentials do not open waits for the right key, and uses up no attempt."""
+    if isinstance(why, Locked):
+        return Withdrawn(why.refusal.message, retry_in=bench.policy.backoff(attempt.attempt), is_told=True)
+    return why.refusal
 
 
 def _disconnected(attempt: Attempt) -> Refused:

@@ -54,11 +54,16 @@ class Tools:
     """Values that no log, error or row may show."""
 
 
+class Locked(Unequipped):
+    """The account's credentials do not open with this process's keys: a person must mend the keys, not the post."""
+
+
 @contextmanager
 def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterator[Tools]:
     """Make the tools of one attempt.
 
-    Raises Unequipped where its rows do not make sense to its publisher, or the publisher's own code fails on them.
+    Raises Unequipped where its rows do not make sense to its publisher, or the publisher's own code fails on them, and
+    Locked where the account's credentials do not open.
     """
     values = _decrypted(attempt.account, bench.keyring)
     secrets = frozenset(_secrets(values))
@@ -78,8 +83,7 @@ def _decrypted(account: AccountRow, keyring: Keyring) -> dict[str, Any]:
     try:
         return keyring.decrypt(account.id, account.credentials)
     except CredentialsUnreadable as error:
-        # Our own configuration: the post must survive until it is mended.
-        raise Unequipped(Refused(ErrorKind.TRANSIENT, str(error))) from error
+        raise Locked(Refused(ErrorKind.TRANSIENT, str(error))) from error
 
 
 def _tools(

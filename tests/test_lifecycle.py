@@ -101,6 +101,7 @@ OUTCOMES: list[Outcome] = [
     Unknown("?"),
     Withdrawn("moved"),
     Withdrawn("later", 5 * SECOND),
+    Withdrawn("no key", 5 * SECOND, is_told=True),
     *REFUSALS,
 ]
 POLICIES = [
@@ -135,7 +136,8 @@ def test_only_a_receipt_completes_a_job_and_only_not_knowing_leaves_it_open() ->
             case Unknown():
                 assert (settlement.job, settlement.post) == (JobStatus.UNKNOWN, None)
             case Withdrawn():
-                assert (settlement.job, settlement.post) == (JobStatus.CANCELLED, None)
+                assert settlement.job is JobStatus.CANCELLED
+                assert settlement.post is (Status.SCHEDULED if outcome.is_told else None)
             case Refused():
                 assert settlement.job is JobStatus.FAILED
                 assert settlement.post in (Status.SCHEDULED, Status.FAILED)

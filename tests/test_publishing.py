@@ -15,11 +15,12 @@ import httpx2
 import peewee
 import puppets
 import pytest
+from cryptography.fernet import Fernet
 from factories import Factories
 from moves import forge_job
 from processes import wait_until
 from puppets import Puppet, raises, returns
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, SecretStr, model_validator
 from staging import Stage
 
 from autoposter.clock import Clock
@@ -514,18 +515,28 @@ def test_wrong_credentials_end_their_own_post_without_being_told(
     assert "secret words" not in caplog.text + post_row(post)["last_error"]
 
 
-def test_credentials_that_do_not_open_are_tried_again(
+def test_a_post_whose_credentials_do_not_open_waits_for_the_key_and_uses_up_no_attempt(
     bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any
 ) -> None:
-    """Our own configuration: the key may be mended."""
+    """A wrong key is our own mistake, and may be noticed days later."""
     account = factories.account(platform="puppet")
-    sealed = bench.keyring.encrypt(account, {"token": "abcd"})
+    sealed = Keyring([SecretStr(Fernet.generate_key().decode())]).encrypt(account, {"token": "t"})
     factories.query("update channel_account set credentials = %s where id = %s", (sealed, account))
     post = make(channel_account_id=account)
 
-    publish_post(post, replace(bench, keyring=Keyring([])))
+    for _ in range(10):
+        publish_post(post, bench)
+        waiting, job = post_row(post), job_of(post)
+        factories.query("update post_instance set retry_at = now()")
+    factories.query(
+        "update channel_account set credentials = %s where id = %s", (bench.keyring.encrypt(account, {}), account)
+    )
+    publish_post(post, bench)
 
-    assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Scheduled", "transient")
+    assert (waiting["status"], job["status"], job["attempt"]) == ("Scheduled", "cancelled", 10)
+    assert "do not open with AUTOPOSTER_SECRET_KEYS" in waiting["last_error"]
+    assert timedelta(0) < waiting["retry_at"] - job["finished_at"] <= bench.policy.retry_cap
+    assert (post_row(post)["status"], post_row(post)["last_error"]) == ("Posted", None)
 
 
 class Exploding(BaseModel):
