@@ -13,6 +13,7 @@ from autoposter.lifecycle import ErrorKind, Refused
 from autoposter.media import MediaShelf
 from autoposter.plugins import Host, NoPublisher
 from autoposter.publishers import Account, Post, Publisher
+from autoposter.publishers.base import reasons
 from autoposter.publishers.http import Wire
 from autoposter.publishers.texts import clean
 from autoposter.store.snapshots import Snapshot
@@ -103,5 +104,5 @@ def problems(snapshot: Snapshot, host: Host, shelf: MediaShelf) -> list[str]:
 
 
 def validated(publisher: Publisher, post: Post, secrets: frozenset[str] = frozenset()) -> list[str]:
-    """What a publisher's `validate` says, cut to what a person reads.  Raises what it raises."""
-    return [clean(problem, secrets) for problem in islice(publisher.validate(post), MOST_PROBLEMS)]
+    """Why a publisher would refuse a post, cut to what a person reads.  Raises what its `validate` raises."""
+    return [clean(problem, secrets) for problem in islice(reasons(publisher, post), MOST_PROBLEMS)]

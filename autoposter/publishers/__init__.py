@@ -11,6 +11,7 @@ from autoposter.publishers.errors import (
     RateLimited,
     Transient,
 )
+from autoposter.publishers.pictures import PictureLimits
 from autoposter.publishers.values import Account, AccountCheck, Choice, Media, Post, Receipt, Refreshed
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Media",
     "NotReady",
     "OutcomeUnknown",
+    "PictureLimits",
     "Post",
     "PublishError",
     "Publisher",

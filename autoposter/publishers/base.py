@@ -11,9 +11,10 @@ import httpx2
 from pydantic import BaseModel, ConfigDict
 
 from autoposter.lifecycle import Delivery
+from autoposter.publishers.pictures import PictureLimits
 from autoposter.publishers.values import Account, AccountCheck, Choice, Post, Receipt, Refreshed
 
-__all__ = ["Delivery", "Nothing", "Publisher", "overrides"]
+__all__ = ["Delivery", "Nothing", "Publisher", "overrides", "reasons"]
 
 
 class Nothing(BaseModel):
@@ -40,6 +41,8 @@ class Publisher(ABC):
 
     What one field takes is said by its `Field(description=...)`, which is shown where it is asked for.
     """
+    pictures: ClassVar[PictureLimits | None] = None
+    """Which pictures the platform takes; the core names those that it does not.  None: `validate` says all."""
     publish_timeout: ClassVar[timedelta] = timedelta(seconds=30)
     """The whole deadline of the irreversible request."""
     find_after: ClassVar[timedelta] = timedelta(seconds=60)
@@ -102,3 +105,10 @@ class Publisher(ABC):
 def overrides(publisher: type[Publisher], method: str) -> bool:
     """Whether a publisher brings an optional method (`find`, `check`, ...) of its own."""
     return getattr(publisher, method) is not getattr(Publisher, method)
+
+
+def reasons(publisher: Publisher, post: Post) -> Iterable[str]:
+    """Every reason to refuse a post: the pictures that its platform does not take, and what `validate` says."""
+    if publisher.pictures:
+        yield from publisher.pictures.problems(post.media)
+    yield from publisher.validate(post)

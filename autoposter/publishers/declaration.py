@@ -12,6 +12,7 @@ from typing import TypeGuard
 from pydantic import BaseModel
 
 from autoposter.publishers.base import Delivery, Publisher, overrides
+from autoposter.publishers.pictures import PictureLimits
 
 #: Longer times are a mistake.  `scheduled_for` ends with the year 9998, so that adding one of these never overflows.
 LONGEST = timedelta(days=365)
@@ -46,6 +47,7 @@ def _faults(publisher: type[Publisher]) -> Iterator[str]:
         yield "`setup` must be a text"
     for name in POSITIVE + NOT_NEGATIVE:
         yield from _wrong_time(name, getattr(publisher, name))
+    yield from _wrong_pictures(publisher.pictures)
     yield from _wrong_methods(publisher)
 
 
@@ -71,6 +73,15 @@ def _wrong_time(name: str, value: object) -> Iterator[str]:
         yield f"`{name}` must be {'longer than' if name in POSITIVE else 'at least'} timedelta(0)"
     elif value > LONGEST:
         yield f"`{name}` must be at most {LONGEST.days} days"
+
+
+def _wrong_pictures(limits: object) -> Iterator[str]:
+    if limits is None:
+        return
+    if not isinstance(limits, PictureLimits):
+        yield "`pictures` must be a PictureLimits"
+    elif not (isinstance(limits.formats, tuple) and limits.formats and all("/" in str(one) for one in limits.formats)):
+        yield "`pictures.formats` must be a tuple of MIME types, such as ('image/jpeg',)"
 
 
 def _wrong_methods(publisher: type[Publisher]) -> Iterator[str]:

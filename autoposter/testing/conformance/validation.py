@@ -17,12 +17,12 @@ from autoposter.testing.lab import Lab
 
 
 def problems(lab: Lab, post: Post) -> list[str]:
-    """What `validate` says of a post, each a sentence."""
+    """What `pictures` and `validate` say of a post, each a sentence."""
     with lab.at_work() as (publisher, _wire):
         said = publisher.validate(post)
         assert not isinstance(said, str), "validate() returned one text; it must yield sentences, or return a list."
         assert said is not None, "validate() returned None; it must yield sentences, or return a list."
-        found = list(said)
+        found = [*(publisher.pictures.problems(post.media) if publisher.pictures else ()), *said]
     for problem in found:
         assert isinstance(problem, str) and " " in problem.strip(), f"{problem!r} is no sentence for a person."
     return found
