@@ -106,7 +106,7 @@ def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, e
         return True
     if until_written(lambda: jobs.keep_late_receipt(attempt.job_id, receipt)):
         log.error(
-            "post %s on %s: a receipt (%s) came after its attempt was taken for not sent; it may be out twice",
+            "post %s on %s: a receipt (%s) came after its attempt had ended otherwise; it may be out twice",
             *_which(attempt),
             receipt.platform_post_id,
         )

@@ -33,6 +33,8 @@ WRONG = {
     "out twice": ({"status": "Failed"}, FAILED | {"platform_post_id": "1"}),
 }
 
+TWO_RECEIPTS = COMPLETED | {"platform_post_id": "1", "evidence": {"other_receipts": ["2", "3"]}}
+
 RIGHT = [
     ({"status": "Posted", "platform_post_id": "1"}, COMPLETED | {"platform_post_id": "1"}),
     ({"status": "Posted"}, COMPLETED | {"evidence": {"resolved_by": "ana"}}),
@@ -86,6 +88,13 @@ def test_one_receipt_for_two_posts_is_found(write, make_account):
     write(post, job)  # of another account: no relation
 
     assert [(finding.check, finding.post_id) for finding in audit()] == [("one receipt for two posts", second)]
+
+
+def test_a_second_receipt_of_one_attempt_is_found(write):
+    post_id, _ = write({"status": "Posted", "platform_post_id": "1"}, TWO_RECEIPTS)
+
+    assert [(finding.check, finding.post_id) for finding in audit()] == [("out twice", post_id)]
+    assert "(2, 3)" in audit()[0].what
 
 
 def test_every_check_is_tried():

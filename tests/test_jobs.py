@@ -185,14 +185,37 @@ def test_a_receipt_after_not_there_is_kept_on_the_failed_job_and_moves_nothing(
     assert (job_row(attempt.job_id)["status"], job_row(attempt.job_id)["platform_post_id"]) == ("failed", "42")
 
 
-def test_the_first_receipt_stays(make_post: Any, post_row: Any) -> None:
+def test_the_first_receipt_stays_and_another_is_kept_beside_it(make_post: Any, post_row: Any, job_row: Any) -> None:
     post = make_post(-SECOND)
     attempt = intended(post)
     assert receive(attempt)
 
-    assert not receive(attempt, Confirmed("43"))
-    assert not jobs.keep_late_receipt(attempt.job_id, Confirmed("43"))
-    assert post_row(post)["platform_post_id"] == "42"
+    for again in (Confirmed("43"), Confirmed("44"), Confirmed("44")):
+        assert not receive(attempt, again)
+        jobs.keep_late_receipt(attempt.job_id, again)
+
+    assert post_row(post)["platform_post_id"] == job_row(attempt.job_id)["platform_post_id"] == "42"
+    assert job_row(attempt.job_id)["evidence"] == {"seen": "it", "other_receipts": ["43", "44"]}
+
+
+@pytest.mark.parametrize("end", [receive, refuse])
+def test_a_receipt_that_comes_again_is_no_other(make_post: Any, job_row: Any, end: Callable[[Attempt], bool]) -> None:
+    attempt = intended(make_post(-SECOND))
+    assert end(attempt)
+    jobs.keep_late_receipt(attempt.job_id, RECEIPT)
+
+    assert not jobs.keep_late_receipt(attempt.job_id, RECEIPT)
+
+    assert job_row(attempt.job_id)["evidence"] == {"seen": "it"}
+
+
+def test_a_receipt_for_what_a_person_found_posted_without_an_id_is_no_second_one(make_post: Any, job_row: Any) -> None:
+    post = make_post(-SECOND)
+    look = unconfirmed(post)
+    assert posts.resolve(post, posts.Resolution.POSTED, by="ann")
+
+    assert not receive(look.attempt)
+    assert not jobs.keep_late_receipt(look.attempt.job_id, RECEIPT)
 
 
 # --- settle: everything else, by the holder only ---------------------------------------------------------------------

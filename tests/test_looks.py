@@ -8,6 +8,7 @@ import pytest
 from factories import Factories
 from moves import (
     SECOND,
+    forge_job,
     looked_at,
     unknown,
 )
@@ -94,12 +95,10 @@ def test_an_id_of_another_post_of_the_account_is_recognised(make_post: Any, fact
     mine = make_post(-SECOND)
     account = factories.row("post_instance", mine)["channel_account_id"]
     make_post(-SECOND, channel_account_id=account, platform_post_id="theirs")
+    forge_job(factories, make_post(-SECOND, channel_account_id=account), platform_post_id="late")
+    forge_job(factories, mine, platform_post_id="mine, late")
     make_post(-SECOND, platform_post_id="elsewhere")
     factories.query("update post_instance set platform_post_id = 'mine' where id = %s", (mine,))
 
-    assert [looks.belongs_to_another(mine, account, name) for name in ("theirs", "elsewhere", "mine", "new")] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    asked = ("theirs", "late", "elsewhere", "mine", "mine, late", "new")
+    assert [name for name in asked if looks.belongs_to_another(mine, account, name)] == ["theirs", "late"]

@@ -119,7 +119,7 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
     ),
     "belongs_to_another": (
         lambda full: looks.belongs_to_another(1, full.query("select min(id) from channel_account")[0][0], "p20"),
-        {"post_instance_channel_account"},
+        {"post_instance_channel_account", "publish_job_channel_account"},
     ),
 }
 

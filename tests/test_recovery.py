@@ -581,6 +581,22 @@ def test_a_receipt_that_comes_after_not_there_is_kept_and_reported_as_out_twice(
     assert [finding.check for finding in audit()] == ["out twice"]
 
 
+def test_an_answer_with_another_id_than_was_found_is_reported_as_out_twice(
+    lost: Lost, caplog: pytest.LogCaptureFixture
+) -> None:
+    def find_another() -> Receipt:
+        Puppet.acts["find"] = returns(Receipt("found"))
+        lost.look(replace(lost.bench, worker="w2"))
+        assert lost.statuses == ("Posted", "completed")
+        return Receipt("answered")
+
+    overtaken(lost, "findable", find_another)
+
+    assert lost.row["platform_post_id"] == "found"
+    assert "a receipt (answered) came after its attempt had ended otherwise" in caplog.text
+    assert [finding.check for finding in audit()] == ["out twice"]
+
+
 @pytest.mark.parametrize(
     "then",
     [

@@ -88,10 +88,15 @@ _CHECKS = {
     """,
     "out twice": """
         select j.post_instance_id as post_id, j.id as job_id,
-               format('A receipt (%%s) came for attempt %%s after it had been found not there: this post may be out'
-                      ' twice.', j.platform_post_id, j.attempt) as what
+               case when j.evidence ? 'other_receipts'
+                    then format('Attempt %%s has the receipt %%s, and another came for it (%%s): this post may be out'
+                                ' twice.', j.attempt, j.platform_post_id,
+                                (select string_agg(other, ', ')
+                                   from jsonb_array_elements_text(j.evidence -> 'other_receipts') other))
+                    else format('A receipt (%%s) came for attempt %%s after it had been found not there: this post may'
+                                ' be out twice.', j.platform_post_id, j.attempt) end as what
         from publish_job j
-        where j.status in ('failed', 'cancelled') and j.platform_post_id is not null
+        where j.status in ('failed', 'cancelled') and j.platform_post_id is not null or j.evidence ? 'other_receipts'
     """,
     "one receipt for two posts": """
         select j.post_instance_id as post_id, j.id as job_id,

@@ -79,7 +79,7 @@ def settle_receipt(job_id: int, receipt: Confirmed, *, posted_at: datetime, evid
     """Write a receipt: lease or no lease, whatever state the post is in.  False: the job had already ended otherwise.
 
     Against a take-over or a look: whichever locks the job first; a receipt still finds it `unknown`.  Against a person
-    who resolves: a job that a person has ended keeps that end, and the receipt is kept by `keep_late_receipt`.
+    who resolves, and a second receipt: a job that has ended keeps that end; see `keep_late_receipt`.
     """
     with single_statement():
         return bool(
@@ -111,13 +111,25 @@ def settle_receipt(job_id: int, receipt: Confirmed, *, posted_at: datetime, evid
 
 
 def keep_late_receipt(job_id: int, receipt: Confirmed) -> bool:
-    """Store a receipt on a job that was already ended without one: its post is out twice.  False: it has one."""
+    """Store a receipt on a job that had ended otherwise: without one, or with another id.  Its post is out twice.
+
+    False: the job has this receipt, or a person said that it was posted and knew no id.
+    """
     with single_statement():
         return bool(
             row(
-                "update publish_job set platform_post_id = %(id)s, permalink = %(permalink)s"
-                " where id = %(job_id)s and status in ('failed', 'cancelled') and platform_post_id is null"
-                " returning id",
+                """
+                update publish_job
+                   set platform_post_id = coalesce(platform_post_id, %(id)s),
+                       permalink = case when platform_post_id is null then %(permalink)s else permalink end,
+                       evidence = case when platform_post_id is null then evidence
+                                       else coalesce(evidence, '{}') || jsonb_build_object('other_receipts',
+                                            coalesce(evidence -> 'other_receipts', '[]') || to_jsonb(%(id)s::text)) end
+                 where id = %(job_id)s
+                   and (status in ('failed', 'cancelled') and platform_post_id is null
+                        or status in ('failed', 'cancelled', 'completed') and platform_post_id <> %(id)s
+                           and not coalesce((evidence -> 'other_receipts') ? %(id)s, false))
+                returning id""",
                 {"job_id": job_id, "id": receipt.platform_post_id, "permalink": receipt.permalink},
             )
         )

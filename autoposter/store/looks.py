@@ -115,12 +115,22 @@ def send_again(look: Look) -> datetime | None:
 
 
 def belongs_to_another(post_id: int, account_id: int, platform_post_id: str) -> bool:
-    """Whether another post of the account already has this id: then it was not found."""
+    """Whether another post of the account, or an attempt at one, already has this id: then it was not found.
+
+    The attempts too: a post may be written over by another program, and a receipt that came too late stands on its job
+    alone.
+    """
     with single_statement():
         return bool(
             rows(
-                "select from post_instance where channel_account_id = %(account_id)s"
-                " and platform_post_id = %(id)s and id <> %(post_id)s limit 1",
+                """
+                select from post_instance
+                 where channel_account_id = %(account_id)s and platform_post_id = %(id)s and id <> %(post_id)s
+                union all
+                select from publish_job
+                 where channel_account_id = %(account_id)s and platform_post_id = %(id)s
+                   and post_instance_id <> %(post_id)s
+                limit 1""",
                 {"account_id": account_id, "id": platform_post_id, "post_id": post_id},
             )
         )
