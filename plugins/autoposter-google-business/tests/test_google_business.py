@@ -1,0 +1,50 @@
+"""The publisher keeps autoposter's contract."""
+
+from __future__ import annotations
+
+import google_business_answers as answers
+from autoposter.publishers import AccountRejected, ContentRejected, RateLimited, Transient
+from autoposter.testing import PublisherConformance, make_media, make_post, refuse
+from autoposter_google_business.publisher import GoogleBusiness
+from fake_google_business import FakeGoogleBusiness
+from google_business_examples import LINK, event, offer, options, photo
+
+
+def known(kind: type[Exception]) -> list[object]:
+    """The answers that must be raised as this."""
+    return [refuse(http, body) for http, body, raises, _ in answers.ROWS.values() if raises is kind]
+
+
+class TestGoogleBusiness(PublisherConformance):
+    publisher = GoogleBusiness
+    fake = FakeGoogleBusiness
+    media = (photo(),)
+    refusals = {
+        AccountRejected: known(AccountRejected),
+        ContentRejected: known(ContentRejected),
+        RateLimited: [*known(RateLimited), refuse(429, answers.error(429, answers.EXHAUSTED), retry_after="7")],
+        Transient: known(Transient),
+    }
+    limits = {
+        "text is empty": make_post(" "),
+        "The text has 1,501 characters (an emoji counts as two); Google takes 1,500.": make_post(
+            "x" * 1499 + "\U0001f389"
+        ),
+        "phone number (+49 30 1234567)": make_post("Call +49 30 1234567."),
+        "no video": make_post(media=[make_media("video")]),
+        "2 photos": make_post(media=[photo(), photo()]),
+        "image/webp": make_post(media=[photo(mime_type="image/webp")]),
+        "10,239 bytes": make_post(media=[photo(b"\xff" * 10_239)]),
+        "5,242,881 bytes": make_post(media=[photo(b"\xff" * 5_242_881)]),
+        "900 x 249 pixels": make_post(media=[photo(width=900, height=249)]),
+        "The photo's address": make_post(media=[photo(public_url="https://203.0.113.7/a.jpg")]),
+        "two links": make_post(link=LINK, options=options(call_to_action={"action": "SHOP", "url": LINK + "/2"})),
+        "leads nowhere": make_post(options=options(call_to_action={"action": "ORDER"})),
+        "CALL dials": make_post(link=LINK, options=options(call_to_action={"action": "CALL"})),
+        "The link is 'ftp://shop.example'": make_post(link="ftp://shop.example"),
+        "The link is 'http://127.0.0.1/'": make_post(options=offer(redeem_url="http://127.0.0.1/")),
+        "title is empty": make_post(options=event(title=" ")),
+        "title has 59 characters": make_post(options=offer(title="x" * 59)),
+        "coupon code has 59 characters": make_post(options=offer(coupon_code="x" * 59)),
+        "terms has 5,001 characters": make_post(options=offer(terms="x" * 5001)),
+    }
