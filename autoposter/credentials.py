@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
+from autoposter import redaction
 from autoposter.errors import Refused, WrongUsage
 
 #: What every text of this format begins with.
@@ -27,23 +28,51 @@ class CredentialsUnreadable(Refused):
 
 
 class Keyring:
-    """The keys of AUTOPOSTER_SECRET_KEYS, newest first.  May be empty where no account has credentials."""
+    """The keys of AUTOPOSTER_SECRET_KEYS, newest first.  May be empty where no account has credentials.
+
+    What passes through it is remembered by `redaction.known`, so that no log shows it.
+    """
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
-        self._fernet = MultiFernet([Fernet(key.get_secret_value()) for key in keys]) if keys else None
+        try:
+            fernets = [Fernet(key.get_secret_value()) for key in keys]
+        except ValueError:
+            raise WrongUsage("AUTOPOSTER_SECRET_KEYS holds what is no key; `autoposter keys new` makes one.") from None
+        redaction.known.keep(key.get_secret_value() for key in keys)
+        self._newest = fernets[0] if fernets else None
+        self._any = MultiFernet(fernets) if fernets else None
 
     def encrypt(self, account_id: int, values: dict[str, Any]) -> str:
         """What to store as `credentials` of that account.  Raises WrongUsage without a key."""
-        if self._fernet is None:
-            raise WrongUsage(f"Credentials are stored encrypted, and {NO_KEY}.")
-        text = json.dumps({"account": account_id, "values": values}, separators=(",", ":"))
-        return VERSION + self._fernet.encrypt(text.encode()).decode("ascii")
+        redaction.known.remember(redaction.texts(values))
+        return self._sealed(account_id, values)
 
     def decrypt(self, account_id: int, text: str | None) -> dict[str, Any]:
         """The values that were stored for that account; `{}` where there are none.  Raises CredentialsUnreadable."""
         if text is None:
             return {}
-        if self._fernet is None:
+        values = self._opened(account_id, text)
+        redaction.known.remember(redaction.texts(values))
+        return values
+
+    def rotated(self, account_id: int, text: str) -> str | None:
+        """The same credentials, encrypted with the newest key; None: they are already.  Raises as `decrypt` does."""
+        values = self._opened(account_id, text)
+        assert self._newest
+        try:
+            self._newest.decrypt(text.removeprefix(VERSION).encode())
+        except InvalidToken:
+            return self._sealed(account_id, values)
+        return None
+
+    def _sealed(self, account_id: int, values: dict[str, Any]) -> str:
+        if self._any is None:
+            raise WrongUsage(f"Credentials are stored encrypted, and {NO_KEY}.")
+        text = json.dumps({"account": account_id, "values": values}, separators=(",", ":"))
+        return VERSION + self._any.encrypt(text.encode()).decode("ascii")
+
+    def _opened(self, account_id: int, text: str) -> dict[str, Any]:
+        if self._any is None:
             raise CredentialsUnreadable(f"The credentials of account {account_id} are encrypted, and {NO_KEY}.")
         # `from None` in here: nothing of what failed to open may be seen in a trace.
         if not text.startswith(VERSION):
@@ -52,7 +81,7 @@ class Keyring:
                 " upgrade it, or connect the account again."
             )
         try:
-            opened = json.loads(self._fernet.decrypt(text.removeprefix(VERSION).encode()))
+            opened = json.loads(self._any.decrypt(text.removeprefix(VERSION).encode()))
         except (InvalidToken, ValueError):
             raise CredentialsUnreadable(
                 f"The credentials of account {account_id} do not open with AUTOPOSTER_SECRET_KEYS:"

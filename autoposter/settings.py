@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +15,13 @@ from cryptography.fernet import Fernet
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from autoposter import redaction
 from autoposter.errors import WrongUsage
 
 PREFIX = "AUTOPOSTER_"
+
+#: Shorter passwords are left out of logs only where they stand in their address.
+SHORTEST_PASSWORD = 8
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -121,10 +126,32 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment.  Raises WrongUsage with one sentence that names the setting and what it takes."""
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + str(first["loc"][0]).upper()
         message = first["msg"].removeprefix("Value error, ")
         # `from None`: the validation error holds the value, which may be a secret.
         raise WrongUsage(f"{name}: {message[0].lower() + message[1:]}.") from None
+    redaction.known.keep(_secrets_of(settings))
+    return settings
+
+
+def _secrets_of(settings: Settings) -> Iterator[str]:
+    """What no log may show: the keys, the servers' addresses, and their passwords."""
+    yield from (key.get_secret_value() for key in settings.secret_keys)
+    if settings.database_url:
+        url = settings.database_url.get_secret_value()
+        parts = psycopg2.extensions.parse_dsn(url)
+        yield from _worth_masking(url, parts.get("user"), parts.get("password"))
+    if settings.redis_url:
+        url = settings.redis_url.get_secret_value()
+        yield from _worth_masking(url, urlsplit(url).username, urlsplit(url).password)
+
+
+def _worth_masking(url: str, user: str | None, password: str | None) -> Iterator[str]:
+    """A password that is an ordinary word or its user's name would only make the log illegible."""
+    if password:
+        yield url
+        if len(password) >= SHORTEST_PASSWORD and password != user:
+            yield password

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from pydantic import SecretStr
-
 from autoposter.assembling import Unequipped, parsed, parsed_options, post_of
 from autoposter.clock import Clock
 from autoposter.credentials import CredentialsUnreadable, Keyring
@@ -21,6 +19,7 @@ from autoposter.plugins import Host
 from autoposter.publishers import Account, Post, Publisher
 from autoposter.publishers.http import Wire
 from autoposter.publishers.texts import clean
+from autoposter.redaction import texts
 from autoposter.settling import Announce, announce_nothing
 from autoposter.store.snapshots import AccountRow, Attempt, Snapshot
 
@@ -66,7 +65,7 @@ def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterato
     Locked where the account's credentials do not open.
     """
     values = _decrypted(attempt.account, bench.keyring)
-    secrets = frozenset(_secrets(values))
+    secrets = frozenset(texts(values))
     with Wire(secrets=secrets) as wire:
         try:
             tools = _tools(kind, attempt, values, wire, secrets, bench)
@@ -115,17 +114,3 @@ def _tools(
 def _earlier_post(attempt: Snapshot, earlier: dict[str, Any], kind: type[Publisher], shelf: MediaShelf) -> Post:
     content = earlier["content"]
     return post_of(attempt, content, earlier["idempotency_key"], parsed_options(kind, content), shelf)
-
-
-def _secrets(values: object) -> Iterator[str]:
-    match values:
-        case dict():
-            for value in values.values():
-                yield from _secrets(value)
-        case list():
-            for value in values:
-                yield from _secrets(value)
-        case SecretStr():
-            yield values.get_secret_value()
-        case str() if values:
-            yield values

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from autoposter import logs
 from autoposter.cli import accounts, audit, demo, doctor, keys, migrate, new_plugin, plugins, posts, schedule, up
 from autoposter.errors import AutoposterError, WrongUsage
 
@@ -56,6 +57,7 @@ def _options(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    logs.guard()
     try:
         code = typer.main.get_command(app).main(args, prog_name="autoposter", standalone_mode=False)
         sys.stdout.flush()

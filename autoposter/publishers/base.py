@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from autoposter.lifecycle import Delivery
 from autoposter.publishers.pictures import PictureLimits
 from autoposter.publishers.values import Account, AccountCheck, Choice, Post, Receipt, Refreshed
+from autoposter.redaction import MASK
 
 __all__ = ["Delivery", "Nothing", "Publisher", "overrides", "reasons"]
 
@@ -52,6 +53,12 @@ class Publisher(ABC):
     prepare_ahead: ClassVar[timedelta] = timedelta(0)
     """How long before the due time `prepare` may start."""
     prepare_timeout: ClassVar[timedelta] = timedelta(minutes=30)
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if isinstance(cls.Credentials, type) and issubclass(cls.Credentials, BaseModel):
+            # A plain `str` among the credentials must not show either, wherever somebody prints them.
+            setattr(cls.Credentials, "__repr_args__", _names_only)  # noqa: B010
 
     def __init__(self, account: Account, http: httpx2.Client) -> None:
         self.account = account
@@ -100,6 +107,10 @@ class Publisher(ABC):
         out, or leaves empty, keeps its stored value.
         """
         return None
+
+
+def _names_only(credentials: BaseModel) -> list[tuple[str, str]]:
+    return [(name, MASK) for name in type(credentials).model_fields]
 
 
 def overrides(publisher: type[Publisher], method: str) -> bool:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 import httpx2
 
 from autoposter.clock import Stopwatch
+from autoposter.redaction import Mask
 
 #: How many calls are kept: the last ones, and always the irreversible one.
 KEPT_CALLS = 50
 
 #: Longer texts are cut, in characters.
 LONGEST_TEXT = 300
-
-#: Shorter ones are no secrets; masking them would only make the rest illegible.
-SHORTEST_SECRET = 4
-
-MASK = "***"
 
 #: Where platforms write the name by which their support finds a call.  The first that is there is kept.
 REQUEST_ID_HEADERS = (
@@ -36,32 +31,6 @@ REQUEST_ID_HEADERS = (
     "x-guploader-uploadid",
     "cf-ray",
 )
-
-
-class Mask:
-    """Replaces the secrets it was given, also where they are quoted for a URL."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST_SECRET}
-        self._forms = sorted(forms, key=len, reverse=True)
-
-    def text(self, text: str) -> str:
-        """`text`, with `***` for each secret."""
-        for form in self._forms:
-            text = text.replace(form, MASK)
-        return text
-
-    def path(self, path: str) -> str:
-        """A path, with `***` for each segment that contains a secret."""
-        segments = self.text(path).split("/")
-        return "/".join(MASK if MASK in self.text(unquote(segment)) else segment for segment in segments)
-
-
-def _forms(secret: str) -> Iterator[str]:
-    secret = secret.strip()
-    yield from (secret, quote(secret), quote(secret, safe=""))
-    if "://" in secret:  # a webhook's address is a secret as a whole; a call has its parts
-        yield urlsplit(secret).path.strip("/")
 
 
 @dataclass(slots=True)

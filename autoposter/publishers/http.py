@@ -28,9 +28,10 @@ import httpx2
 
 from autoposter.clock import Stopwatch
 from autoposter.lifecycle import WireRecord
-from autoposter.publishers.evidence import Call, Calls, Mask
+from autoposter.publishers.evidence import Call, Calls
 from autoposter.publishers.fence import Fence, SecondIrreversibleCall, is_irreversible
 from autoposter.publishers.sockets import Backend, Deadline
+from autoposter.redaction import Mask
 
 __all__ = ["AnswerTooLong", "SecondIrreversibleCall", "Wire", "tls_context"]
 

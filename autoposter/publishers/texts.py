@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from autoposter.publishers.evidence import Mask
+from autoposter.redaction import Mask
 
 #: Longer texts of publishers and platforms are cut.
 LONGEST_TEXT = 2000  # characters
