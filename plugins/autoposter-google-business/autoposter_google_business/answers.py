@@ -165,7 +165,8 @@ def token_refusal(answer: httpx2.Response) -> PublishError | None:
     if isinstance(error, str) and error in TOKEN_REFUSALS:
         said = f"{error}: {content.get('error_description') or content.get('error_subtype') or 'no more is said'}"
         return AccountRejected(TOKEN_REFUSALS[error].format(said=said))
-    if answer.is_success and isinstance(content.get("access_token"), str) and content["access_token"]:
+    # Any other would be shown by the error of the library that cannot write it into a header.
+    if answer.is_success and re.fullmatch(r"[!-~]+", str(content.get("access_token", ""))):
         return None
     return Transient(f"Google's token endpoint gives no token ({answer.status_code} {str(error or '')[:100]}).")
 

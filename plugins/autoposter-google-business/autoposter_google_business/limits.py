@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, timedelta
 from urllib.parse import urlsplit
 
-from autoposter.publishers import ContentRejected, Media, Post
+from autoposter.publishers import ContentRejected, Media, PictureLimits, Post
 from autoposter_google_business.content import button, options_of, period
 from autoposter_google_business.options import Event, Offer
 
@@ -23,9 +23,8 @@ COUPON_UNITS = 58
 TERMS_UNITS = 5000
 
 PHOTOS = 1
-PHOTO_TYPES = ("image/jpeg", "image/png")
-PHOTO_BYTES = range(10_240, 5_242_880 + 1)
-SHORTEST_SIDE = 250  # pixels
+LEAST_BYTES = 10_240
+PICTURES = PictureLimits(formats=("image/jpeg", "image/png"), max_bytes=5_242_880, min_side=250)
 
 #: Only what cannot be anything else: +49 30 1234567, (555) 123-4567, 555-123-4567.
 PHONE = re.compile(
@@ -37,7 +36,7 @@ FURTHEST_BEHIND = timedelta(hours=12)
 
 
 def problems(post: Post) -> Iterator[str]:
-    """Every reason why Google would refuse this post."""
+    """Every reason why Google would refuse this post, but for those of `PICTURES`."""
     yield from _text(post.caption)
     yield from _photos(post.media)
     yield from _links(post)
@@ -77,13 +76,8 @@ def _photos(media: tuple[Media, ...]) -> Iterator[str]:
 
 
 def _photo(photo: Media) -> Iterator[str]:
-    if photo.mime_type is not None and photo.mime_type not in PHOTO_TYPES:
-        yield f"The photo is {photo.mime_type}; Google takes JPEG and PNG."
-    if photo.size is not None and photo.size not in PHOTO_BYTES:
-        least, most = PHOTO_BYTES[0], PHOTO_BYTES[-1]
-        yield f"The photo has {photo.size:,} bytes; Google takes from {least:,} to {most:,}."
-    if photo.width is not None and photo.height is not None and min(photo.width, photo.height) < SHORTEST_SIDE:
-        yield f"The photo has {photo.width} x {photo.height} pixels; Google wants at least {SHORTEST_SIDE} each way."
+    if photo.size is not None and photo.size < LEAST_BYTES:
+        yield f"The photo has {photo.size:,} bytes; Google takes none below {LEAST_BYTES:,}."
     try:
         address = photo.public_url
     except ContentRejected as error:

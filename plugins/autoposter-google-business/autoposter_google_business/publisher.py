@@ -55,6 +55,7 @@ class GoogleBusiness(Publisher):
     #: How long a new post may be missing from the listing is published nowhere: longer than anybody has seen.
     find_after = timedelta(minutes=2)
     setup = SETUP
+    pictures = limits.PICTURES
 
     Credentials = OAuthClient
     Settings = LocationSettings
@@ -79,10 +80,9 @@ class GoogleBusiness(Publisher):
         if answer.status_code == 401:
             self._tokens.forget()
         raise_if_refused(answer, photo=body["media"][0]["sourceUrl"] if post.media else "")
-        made = json_object(answer)
-        receipt = receipt_of(made)
+        receipt = receipt_of(json_object(answer))
         if receipt.permalink is None:
-            return Receipt(receipt.platform_post_id, self._permalink(receipt.platform_post_id))
+            return receipt_of(self._seen(receipt.platform_post_id))
         return receipt
 
     def find(self, post: Post, prepared: dict[str, Any]) -> Receipt | None:
@@ -134,13 +134,16 @@ class GoogleBusiness(Publisher):
             if not token:
                 return
 
-    def _permalink(self, name: str) -> str | None:
-        """Where people see it, asked for once more; the post is out, whatever comes of this."""
-        token = self._tokens.held()
+    def _seen(self, name: str) -> dict[str, Any]:
+        """A post as Google shows it now; only its name where Google does not answer: it is out, whatever comes of this.
+
+        Only after `publish`: where Google has rejected it meanwhile, that counts once `find` says so too.
+        """
         with contextlib.suppress(httpx2.HTTPError):
-            answer = self.http.get(f"{self._settings.api_url}/{name}", headers=_headers(token or ""))
-            return address_in(json_object(answer))
-        return None
+            answer = self.http.get(f"{self._settings.api_url}/{name}", headers=_headers(self._tokens.held() or ""))
+            if answer.is_success:
+                return json_object(answer) | {"name": name}
+        return {"name": name}
 
     @property
     def _posts_url(self) -> str:

@@ -96,7 +96,7 @@ class Tokens:
         said = json_object(answer)
         ends_in, rotated = _seconds(said.get("refresh_token_expires_in")), said.get("refresh_token")
         grant = Grant(
-            access_token=said["access_token"],
+            access_token=str(said["access_token"]),
             over_at=time.monotonic() + (_seconds(said.get("expires_in")) or USUAL_LIFE.total_seconds()),
             refresh_token=rotated if isinstance(rotated, str) and rotated else None,
             refresh_token_over_at=datetime.now(UTC) + timedelta(seconds=ends_in) if ends_in else None,
