@@ -53,13 +53,21 @@ def declared(error: PublishError, secrets: Collection[str]) -> Refused | Unknown
 
 
 def words_of(error: PublishError, secrets: Collection[str]) -> str:
-    """What a declared error says; a subclass may have forgotten to call the contract's constructor."""
-    return clean(getattr(error, "message", error), secrets)
+    """What a declared error says."""
+    return clean(_said_of(error, "message", otherwise=error), secrets)
 
 
 def _retry_after(error: PublishError) -> timedelta | None:
-    retry_after = getattr(error, "retry_after", None)
+    retry_after = _said_of(error, "retry_after", otherwise=None)
     return retry_after if isinstance(retry_after, timedelta) else None
+
+
+def _said_of(error: PublishError, name: str, *, otherwise: object) -> object:
+    """A subclass may have forgotten to call the contract's constructor, or fail when it is asked."""
+    try:
+        return getattr(error, name, otherwise)
+    except Exception:
+        return otherwise
 
 
 def before_the_call(error: BaseException, secrets: Collection[str]) -> Refused:

@@ -93,13 +93,17 @@ class Host:
             self._look()
 
     def notify(self, event: str, **arguments: object) -> None:
-        """Tell every plugin of an event, with those of the arguments it takes.  One that fails or hangs harms none."""
+        """Have every plugin told of an event, with those of the arguments it takes.  One that hangs harms none."""
         for loaded in self._loaded.values():
             caller: pluggy.HookCaller = getattr(loaded.hooks, event)
             for implementation in caller.get_hookimpls():
                 taken = {*implementation.argnames, *implementation.kwargnames}
                 given = {name: arguments[name] for name in taken & arguments.keys()}
                 self._listening.call(f"{event} of the plugin {loaded.plugin.id}", implementation.function, given)
+
+    def finish_telling(self, within: timedelta) -> None:
+        """Wait until the plugins have heard all they were told, but no longer than this."""
+        self._listening.finish(within)
 
     def listens(self, event: str) -> bool:
         """Whether any plugin wants to be told of an event."""

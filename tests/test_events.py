@@ -15,7 +15,7 @@ from autoposter.clock import Clock
 from autoposter.credentials import Keyring
 from autoposter.leases import Leases
 from autoposter.lifecycle import RetryPolicy
-from autoposter.listening import MOST_HANGING, Listening
+from autoposter.listening import MOST_HANGING, MOST_WAITING, Listening
 from autoposter.media import MediaShelf
 from autoposter.plugins import Host
 from autoposter.publishing import publish_post
@@ -115,9 +115,45 @@ def test_a_listener_that_hangs_is_left_behind_and_after_some_calls_not_told(capl
         for _ in range(MOST_HANGING + 2):
             listening.call("slow", release.wait, {})
             listening.call("quick", lambda: heard.append(1), {})
+        listening.finish(5 * SECOND)
     release.set()
 
     assert len(heard) == MOST_HANGING + 2
     said = [record.getMessage() for record in caplog.records]
     assert sum("left behind" in line for line in said) == MOST_HANGING
     assert sum("not told" in line for line in said) == 2
+
+
+def test_a_slow_listener_hears_all_in_order_and_keeps_nobody_who_tells_waiting() -> None:
+    listening, told, heard = Listening(), threading.Event(), list[int]()
+
+    def hear(number: int) -> None:
+        assert told.wait(5)
+        heard.append(number)
+
+    for number in range(50):
+        listening.call("slow", hear, {"number": number})
+    told.set()  # only now: nobody who tells has waited for the first
+    listening.finish(5 * SECOND)
+
+    assert heard == list(range(50))
+
+
+def test_what_waits_for_a_listener_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    listening, release = Listening(), threading.Event()
+
+    for _ in range(MOST_WAITING + 5):
+        listening.call("slow", release.wait, {})
+    release.set()
+
+    assert any(f"{MOST_WAITING} events wait for it already" in record.getMessage() for record in caplog.records)
+
+
+def test_nobody_waits_for_ever_for_what_a_listener_was_told() -> None:
+    listening, release = Listening(), threading.Event()
+    listening.call("hanging", release.wait, {})
+
+    listening.finish(timedelta(milliseconds=50))
+
+    assert not release.is_set()
+    release.set()

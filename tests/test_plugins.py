@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -408,6 +409,12 @@ def autoposter_post_failed({arguments}):
 """
 
 
+def tell(host: Host, event: str, **arguments: object) -> None:
+    """Tell the listeners, and wait until they have heard it."""
+    host.notify(event, **arguments)
+    host.finish_telling(timedelta(seconds=5))
+
+
 def listener(arguments: str, body: str) -> str:
     return LISTENER.format(arguments=arguments, body=body)
 
@@ -418,7 +425,7 @@ def test_an_event_comes_to_all_with_the_arguments_that_they_take(install: Instal
     install("autoposter-none", listener("", "notebook.notes.append(None)"))
     install("autoposter-default", listener("error='?'", "notebook.notes.append([error])"))
 
-    Host().notify("autoposter_post_failed", post=7, error="why")
+    tell(Host(), "autoposter_post_failed", post=7, error="why")
 
     assert sorted(map(str, notebook)) == ["(7, 'why')", "None", "['why']", "why"]
 
@@ -432,7 +439,7 @@ def test_a_listener_that_fails_keeps_no_other_from_hearing(
     install("autoposter-b", listener("post", body))
 
     with caplog.at_level(logging.ERROR):
-        Host().notify("autoposter_post_failed", post=7, error="why")
+        tell(Host(), "autoposter_post_failed", post=7, error="why")
 
     assert notebook == [7, 7]
     [record] = caplog.records

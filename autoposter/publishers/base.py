@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import timedelta
@@ -119,7 +120,14 @@ def overrides(publisher: type[Publisher], method: str) -> bool:
 
 
 def reasons(publisher: Publisher, post: Post) -> Iterable[str]:
-    """Every reason to refuse a post: the pictures that its platform does not take, and what `validate` says."""
+    """Every reason to refuse a post: the pictures that its platform does not take, and what `validate` says.
+
+    Raises what that raises, and TypeError where it cannot be sentences: the letters of one text are none.
+    """
     if publisher.pictures:
         yield from publisher.pictures.problems(post.media)
-    yield from publisher.validate(post)
+    said: object = publisher.validate(post)
+    if isinstance(said, str | bytes) or not isinstance(said, Iterable):
+        what = "one text" if isinstance(said, str | bytes) else reprlib.repr(said)
+        raise TypeError(f"validate() must return sentences, and returned {what}")
+    yield from said
