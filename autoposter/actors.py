@@ -81,6 +81,7 @@ validations = validating.Validating()
 def dispatch() -> scanning.Found:
     """Find what is due and put it on the broker."""
     scanning.dispatch_looks(look.send)
+    preparing.renew()
     scanning.dispatch_preparations(prepare.send)
     return scanning.dispatch_due_posts(
         _send,

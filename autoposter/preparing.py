@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import reprlib
 import threading
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -34,8 +38,14 @@ SHORTEST_PAUSE = timedelta(seconds=1)
 #: A preparation that finds no thread free for it comes back after this.
 NO_THREAD_PAUSE = timedelta(seconds=2)
 
+#: Shorter secrets are not looked for in what is prepared: a name or a number that happens to stand there is none.
+SHORTEST_SECRET = 12  # characters
+
 #: The share of a process's threads that may prepare at the same time.
 THREAD_SHARE = 4
+
+
+NOTHING_BESIDE: AbstractContextManager[None] = nullcontext()
 
 
 class Preparing:
@@ -44,6 +54,8 @@ class Preparing:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._slots = threading.BoundedSemaphore(2)
+        self._under_way: set[int] = set()
+        self._lock = threading.Lock()
 
     def allow(self, threads: int) -> None:
         """Say how many threads the process has."""
@@ -56,13 +68,29 @@ class Preparing:
             preparations.postpone(post_id, NO_THREAD_PAUSE)
             return
         try:
-            snapshot = self._read(post_id)
+            snapshot = None if post_id in self._under_way else self._read(post_id)
             if snapshot is not None:
                 self._prepare(snapshot)
         except DATABASE_AWAY as error:
             log.warning("preparing post %s waits for the database: %s", post_id, error)
         finally:
             slots.release()
+
+    def renew(self) -> None:
+        """Keep the other processes from preparing too what is being uploaded here, however long it takes."""
+        with self._lock:  # who has done meanwhile waits, lest this overwrites when to ask again
+            if self._under_way:
+                preparations.renew(self._under_way)
+
+    @contextmanager
+    def _asking(self, post_id: int) -> Iterator[None]:
+        with self._lock:
+            self._under_way.add(post_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.discard(post_id)
 
     def _read(self, post_id: int) -> Snapshot | None:
         try:
@@ -71,30 +99,31 @@ class Preparing:
             if isinstance(error, DATABASE_AWAY):
                 raise
             log_trace(error, (), "post %s cannot be read", post_id)
-            preparations.give_up(post_id, f"Its row cannot be read: {clean(error)}")
+            preparations.set_aside(post_id, f"Its row cannot be read: {clean(error)}")
             return None
 
     def _prepare(self, snapshot: Snapshot) -> None:
         try:
             kind = publisher_class(snapshot, self._bench.host)
             if self._bench.clock.now() > snapshot.due_at + kind.prepare_timeout:
-                return preparations.give_up(
-                    snapshot.post_id, f"It was not ready {kind.prepare_timeout} after it was due."
-                )
+                return preparations.give_up(snapshot, f"It was not ready {kind.prepare_timeout} after it was due.")
             with self._bench.leases.watch(kind.prepare_timeout), equip(kind, snapshot, self._bench) as tools:
                 refused = self._ask(snapshot, tools)
         except Unequipped as unequipped:
-            refused = unequipped.refusal
+            return preparations.set_aside(snapshot.post_id, unequipped.refusal.message)
         if refused is None:
             return None
         log.warning("post %s cannot be prepared (%s): %s", snapshot.post_id, refused.kind, refused.message)
-        if refused.kind in (ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED):
-            return preparations.postpone(snapshot.post_id, retry_delay(refused, 1, self._bench.policy))
-        return preparations.give_up(snapshot.post_id, refused.message)
+        match refused.kind:
+            case ErrorKind.TRANSIENT | ErrorKind.RATE_LIMITED:
+                return preparations.postpone(snapshot.post_id, retry_delay(refused, 1, self._bench.policy))
+            case ErrorKind.ACCOUNT:
+                return preparations.set_aside(snapshot.post_id, refused.message)
+        return preparations.give_up(snapshot, refused.message)
 
     def _ask(self, snapshot: Snapshot, tools: Tools) -> Refused | None:
         try:
-            make_ready(snapshot, tools, ahead=True)
+            make_ready(snapshot, tools, ahead=True, asking=self._asking(snapshot.post_id))
         except DATABASE_AWAY:
             raise
         except NotReady:
@@ -107,37 +136,46 @@ class Preparing:
         return None
 
 
-def make_ready(snapshot: Snapshot, tools: Tools, *, ahead: bool) -> dict[str, Any]:
+def make_ready(
+    snapshot: Snapshot, tools: Tools, *, ahead: bool, asking: AbstractContextManager[None] = NOTHING_BESIDE
+) -> dict[str, Any]:
     """Have the publisher prepare, and keep what it says.  Raises NotReady, after its progress is kept, and all else.
 
-    `ahead`: not by an attempt.  An attempt that finds all ready writes nothing.
+    `ahead`: not by an attempt.  An attempt that finds all ready writes nothing.  `asking` lasts while the publisher
+    is at it.
     """
     publisher: Publisher = tools.publisher
     if not overrides(type(publisher), "prepare"):
         if ahead:
-            _keep(snapshot, {}, None)
+            preparations.keep(snapshot, {}, ask_again_in=None)
         return {}
     try:
-        prepared = as_prepared(publisher.prepare(tools.post, dict(snapshot.prepared)))
+        with asking:
+            said = publisher.prepare(tools.post, deepcopy(snapshot.prepared))
+        prepared = as_prepared(said, tools.secrets)
     except NotReady as not_ready:
+        if not isinstance(not_ready.retry_after, timedelta):
+            raise TypeError(f"NotReady needs a timedelta, and has {reprlib.repr(not_ready.retry_after)}") from None
         again = min(max(not_ready.retry_after, SHORTEST_PAUSE), LONGEST_RETRY_AFTER)
-        _keep(snapshot, as_prepared(not_ready.prepared), again)
+        preparations.keep(snapshot, as_prepared(not_ready.prepared, tools.secrets), ask_again_in=again)
         raise
     if ahead or prepared != snapshot.prepared:
-        _keep(snapshot, prepared, None)
+        preparations.keep(snapshot, prepared, ask_again_in=None)
     return prepared
 
 
-def _keep(snapshot: Snapshot, prepared: dict[str, Any], again: timedelta | None) -> None:
-    preparations.keep(snapshot.post_id, snapshot.idempotency_key, prepared, ask_again_in=again)
-
-
-def as_prepared(value: object) -> dict[str, Any]:
-    """What `prepare` returned, if a row can hold it.  Raises TypeError for anything else."""
+def as_prepared(value: object, secrets: Collection[str] = ()) -> dict[str, Any]:
+    """What `prepare` returned, if a row can hold it.  Raises TypeError for anything else, and for a secret in it."""
     if not isinstance(value, dict):
         raise TypeError(f"prepare() must return a dict, and returned {type(value).__name__}")
-    text = json.dumps(value, allow_nan=False)
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()  # PostgreSQL takes no half characters
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"prepare() returned what is no JSON: {clean(error, secrets)}") from None
     if len(text) > LARGEST_PREPARED or "\\u0000" in text:
         raise TypeError(f"prepare() returned {len(text)} characters of JSON; {LARGEST_PREPARED} without NUL are kept")
+    if any(secret in text for secret in secrets if len(secret) >= SHORTEST_SECRET):
+        raise TypeError("prepare() returned one of the account's secrets; that would be kept in the clear")
     kept: dict[str, Any] = json.loads(text)
     return kept

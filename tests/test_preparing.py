@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -15,13 +17,24 @@ from autoposter.leases import Leases
 from autoposter.lifecycle import RetryPolicy
 from autoposter.media import MediaShelf
 from autoposter.plugins import Host
-from autoposter.preparing import Preparing
-from autoposter.publishers import Delivery, NotReady, Post, Publisher, Receipt, Transient
+from autoposter.preparing import Preparing, as_prepared
+from autoposter.publishers import (
+    AccountRejected,
+    ContentRejected,
+    Delivery,
+    NotReady,
+    Post,
+    Publisher,
+    RateLimited,
+    Receipt,
+    Transient,
+)
 from autoposter.publishing import publish_post
 from autoposter.store import dispatch, preparations
 from autoposter.workbench import Workbench
 
 SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
 
 
 class Slow(Publisher):
@@ -33,9 +46,15 @@ class Slow(Publisher):
     calls: list[dict[str, Any]] = []
     published: list[dict[str, Any]] = []
     trouble: Exception | None = None
+    meanwhile: Callable[[], object] | None = None
+    changes: Callable[[dict[str, Any]], object] | None = None
 
     def prepare(self, post: Post, prepared: dict[str, Any]) -> dict[str, Any]:
-        self.calls.append(prepared)
+        self.calls.append(deepcopy(prepared))
+        if Slow.meanwhile:
+            Slow.meanwhile()
+        if Slow.changes:
+            Slow.changes(prepared)
         if self.trouble:
             raise self.trouble
         if not prepared:
@@ -56,7 +75,7 @@ class OnePublisher(Host):
 
 @pytest.fixture
 def bench(database: Any) -> Iterator[Workbench]:
-    Slow.calls, Slow.published, Slow.trouble = [], [], None
+    Slow.calls, Slow.published, Slow.trouble, Slow.meanwhile, Slow.changes = [], [], None, None, None
     yield Workbench(
         worker="test",
         host=OnePublisher(),
@@ -195,3 +214,219 @@ def test_only_a_quarter_of_the_threads_prepare_at_once(bench: Workbench, post: i
 
     assert Slow.calls == []
     assert factories.row("post_instance", post)["prepare_at"] is not None
+
+
+# --- Two at once, and edits meanwhile ------------------------------------------------------------------------------
+
+
+EDITS = [
+    "update content_item set caption = 'Other'",
+    "update post_instance set channel_account_id = (select id from channel_account where name = 'Another')",
+]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("begun_anew", [False, True], ids=["not begun anew", "begun anew"])
+@pytest.mark.parametrize("progress", [{}, {"upload": "old"}], ids=["ready", "not ready"])
+def test_what_was_prepared_for_content_that_was_edited_meanwhile_is_not_kept(
+    bench: Workbench, post: int, factories: Factories, edit: str, begun_anew: bool, progress: dict[str, Any]
+) -> None:
+    factories.account(platform="slow", name="Another")
+    begin()
+    snapshot = preparations.read(post)
+    assert snapshot is not None
+    factories.query(edit)
+    if begun_anew:
+        assert begin() == 1
+
+    kept = preparations.keep(snapshot, {"upload": "old"}, ask_again_in=SECOND if progress else None)
+
+    row = factories.row("post_instance", post)
+    assert not kept and row["prepared_key"] is None
+    assert (row["prepare_at"] is not None) == begun_anew
+    assert begun_anew or begin() == 1  # as early as it would have been without the old one
+
+
+def test_a_refusal_of_content_that_was_edited_meanwhile_is_not_noted(
+    bench: Workbench, post: int, factories: Factories
+) -> None:
+    begin()
+    snapshot = preparations.read(post)
+    assert snapshot is not None
+    factories.query(EDITS[0])
+
+    preparations.give_up(snapshot, "Too long.")
+
+    assert factories.row("post_instance", post)["last_error"] is None
+    assert begin() == 1
+
+
+def test_an_upload_that_takes_minutes_is_made_once(bench: Workbench, post: int, factories: Factories) -> None:
+    begin()
+    preparing, uploading, uploaded = Preparing(bench), threading.Event(), threading.Event()
+
+    def upload() -> None:
+        uploading.set()
+        assert uploaded.wait(5)
+
+    Slow.meanwhile = upload
+    first = threading.Thread(target=preparing.prepare, args=(post,))
+    first.start()
+    assert uploading.wait(5)
+    factories.query("update post_instance set prepare_at = now()")  # half a minute later
+    preparing.renew()
+    found_by_others = preparations.mark()
+    preparing.prepare(post)  # a message that was on its way
+    uploaded.set()
+    first.join(5)
+
+    assert found_by_others == [] and len(Slow.calls) == 1
+    asked_again_at = factories.row("post_instance", post)["prepare_at"]
+    preparing.renew()
+    assert factories.row("post_instance", post)["prepare_at"] == asked_again_at  # nobody is at it any more
+
+
+# --- What stands in the way ----------------------------------------------------------------------------------------
+
+
+def test_content_that_its_platform_refuses_is_not_prepared_again_until_it_is_edited(
+    bench: Workbench, post: int, factories: Factories
+) -> None:
+    begin()
+    Slow.trouble = ContentRejected("Too long.")
+
+    Preparing(bench).prepare(post)
+
+    assert factories.row("post_instance", post)["last_error"] == "Too long."
+    assert begin() == 0
+    factories.query(EDITS[0])
+    assert begin() == 1
+
+
+def test_an_account_that_is_refused_is_tried_again_by_the_next_minute_scan(
+    bench: Workbench, post: int, factories: Factories
+) -> None:
+    begin()
+    Slow.trouble = AccountRejected("The token expired.")
+
+    Preparing(bench).prepare(post)
+
+    assert factories.row("post_instance", post)["last_error"] == "The token expired."
+    assert begin() == 1
+
+
+def test_a_post_whose_account_is_disconnected_meanwhile_ends_at_its_due_time(
+    bench: Workbench, post: int, factories: Factories
+) -> None:
+    begin()
+    Preparing(bench).prepare(post)
+    factories.query("update channel_account set status = 'disconnected'")
+    factories.query(
+        "update post_instance set scheduled_for = now() - interval '2 min', prepare_at = now() - interval '2 min'"
+    )
+
+    assert preparations.mark() == []
+    assert [found.post_id for found in dispatch.mark_overdue(max_lateness=None, limit=10)] == [post]
+    publish_post(post, bench)
+
+    assert "disconnected" in factories.row("post_instance", post)["last_error"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"), [(timedelta.max, HOUR), (timedelta(0), SECOND), (-HOUR, SECOND), (60 * SECOND, 60 * SECOND)]
+)
+def test_a_wait_is_believed_between_a_second_and_an_hour(
+    bench: Workbench, factories: Factories, asked: timedelta, waits: timedelta
+) -> None:
+    post = factories.post(2 * HOUR, channel_account_id=factories.account(platform="slow"))
+    preparations.begin({"slow": 3 * HOUR})
+    Slow.trouble = NotReady({"upload": "new"}, retry_after=asked)
+
+    Preparing(bench).prepare(post)
+
+    [(left,)] = factories.query("select prepare_at - updated_at from post_instance")
+    assert left == waits
+
+
+@pytest.mark.parametrize(
+    "trouble", [NotReady({"upload": "new"}, retry_after=HOUR), RateLimited("Slowly.", retry_after=HOUR)]
+)
+def test_a_post_is_asked_after_right_before_it_is_due_whatever_its_platform_said(
+    bench: Workbench, post: int, factories: Factories, trouble: Exception
+) -> None:
+    begin()
+    Slow.trouble = trouble
+
+    Preparing(bench).prepare(post)
+
+    row = factories.row("post_instance", post)
+    assert row["due_at"] - row["prepare_at"] == 10 * SECOND
+
+
+# --- What it returns -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("returned", "why"),
+    [
+        (None, "must return a dict, and returned NoneType"),
+        ([1], "must return a dict, and returned list"),
+        ({"a": object()}, "no JSON"),
+        ({"a": float("nan")}, "no JSON"),
+        ({"a": "\ud800"}, "no JSON"),
+        ({"a": 10**5000}, "no JSON"),
+        ({"a": "\x00"}, "without NUL"),
+        ({"a": "x" * 100_000}, "100000 without NUL"),
+        ({"a": ["Bearer the-long-token-4711"]}, "one of the account's secrets"),
+    ],
+)
+def test_what_no_row_should_hold_is_refused_with_its_reason(returned: Any, why: str) -> None:
+    with pytest.raises(TypeError, match=why) as refused:
+        as_prepared(returned, ["the-long-token-4711", "page"])
+
+    assert "4711" not in str(refused.value)
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(100_000):
+        nested = {"a": nested}
+
+    with pytest.raises(TypeError, match="no JSON"):
+        as_prepared(nested)
+
+
+def test_a_word_that_happens_to_be_a_credential_may_be_prepared() -> None:
+    assert as_prepared({"page": "page-7"}, ["page"]) == {"page": "page-7"}
+
+
+def test_what_expired_is_prepared_anew_by_the_attempt(bench: Workbench, post: int, factories: Factories) -> None:
+    begin()
+    Preparing(bench).prepare(post)
+    Preparing(bench).prepare(post)
+    factories.query("update post_instance set scheduled_for = now() - interval '1 s'")
+    Slow.trouble = NotReady({"upload": "second"}, retry_after=SECOND)  # it found the first one expired
+
+    publish_post(post, bench)
+    waiting = factories.row("post_instance", post)
+    Slow.trouble = None
+    Preparing(bench).prepare(post)
+    publish_post(post, bench)
+
+    assert waiting["status"] == "Scheduled" and waiting["prepared"] == {"upload": "second"}
+    assert factories.row("post_instance", post)["status"] == "Posted"
+    assert Slow.published == [{"upload": "second", "ready": True}]
+
+
+def test_a_publisher_that_changes_what_it_was_handed_has_its_progress_kept(
+    bench: Workbench, post: int, factories: Factories
+) -> None:
+    begin()
+    factories.query("update post_instance set scheduled_for = now() - interval '1 s'")
+    Slow.trouble = NotReady({"parts": [1]}, retry_after=SECOND)
+    Preparing(bench).prepare(post)
+    Slow.trouble, Slow.changes = None, lambda prepared: prepared["parts"].append(2)
+
+    Preparing(bench).prepare(post)
+
+    assert factories.row("post_instance", post)["prepared"] == {"parts": [1, 2], "ready": True}

@@ -1,25 +1,35 @@
 """What `prepare` has got ready ahead of the due time: a cache in the post's row, whose loss costs lateness only.
 
 `prepare_at` says when to prepare or to ask again; null: nothing is to be done.  `prepared_key` names the content that
-`prepared` was made for; triggers forget it when that content changes.
+`prepared` was made for; triggers forget it when that content changes, and nothing that was made for other content is
+written afterwards.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
-from autoposter.database import row, rows, single_statement
+from autoposter.database import execute, row, rows, single_statement, transaction
 from autoposter.store import DUE
 from autoposter.store.snapshots import READ, Snapshot, snapshot_of
 
 #: Preparations of one scan.
 BATCH = 200
 
-#: A preparation that was dispatched is not dispatched again for so long.
+#: A preparation that was dispatched, or of which its process last gave a sign of life, is not dispatched again for so
+#: long.
 PAUSE = timedelta(seconds=30)
+
+#: A post is asked after at the latest so long before it is due, whatever its platform said: it may be ready by then.
+LAST_QUESTION = timedelta(seconds=10)
+
+#: When to ask again about a post (`p`): null for no delay.
+ASK_AGAIN = """case when %(delay)s::interval is not null then
+                least(now() + %(delay)s,
+                      case when p.due_at > now() + %(last_question)s then p.due_at - %(last_question)s end) end"""
 
 
 def begin(ahead: Mapping[str, timedelta], limit: int = 1000) -> int:
@@ -54,18 +64,28 @@ def mark(limit: int = BATCH) -> list[int]:
         return [
             int(found["id"])
             for found in rows(
-                """
+                f"""
                 with due as (
-                    select id from post_instance
-                     where status = 'Scheduled' and prepare_at <= now()
-                     order by prepare_at limit %(limit)s
-                       for update skip locked
+                    select p.id from post_instance p join channel_account a on a.id = p.channel_account_id
+                     where p.prepare_at <= now() and {DUE} and a.status = 'active'
+                     order by p.prepare_at limit %(limit)s
+                       for update of p skip locked
                 )
                 update post_instance p set prepare_at = now() + %(pause)s from due where p.id = due.id
                 returning p.id""",
                 {"limit": limit, "pause": PAUSE},
             )
         ]
+
+
+def renew(post_ids: Collection[int]) -> None:
+    """Keep others from preparing these posts too: they are still at it here."""
+    with single_statement():
+        execute(
+            "update post_instance set prepare_at = now() + %(pause)s where id = any(%(ids)s)"
+            " and prepare_at < now() + %(pause)s * 2 / 3",
+            {"ids": list(post_ids), "pause": PAUSE},
+        )
 
 
 def read(post_id: int) -> Snapshot | None:
@@ -78,37 +98,66 @@ def read(post_id: int) -> Snapshot | None:
     return snapshot_of(found) if found else None
 
 
-def keep(post_id: int, key: str, prepared: dict[str, Any], *, ask_again_in: timedelta | None) -> bool:
-    """Keep what was prepared for this very content; `ask_again_in` None: it is ready.  False: the post is gone on.
+def keep(snapshot: Snapshot, prepared: dict[str, Any], *, ask_again_in: timedelta | None) -> bool:
+    """Keep what was prepared for this very content; `ask_again_in` None: it is ready.  False: it is for nothing.
 
-    Two at once (an attempt and the preparing): the last one stays; either is usable.
+    Two at once (an attempt and the preparing): the last one stays; either is usable.  An edit meanwhile: before, this
+    finds other content, and its preparing begins anew; afterwards, a trigger forgets what is kept here.
     """
-    with single_statement():
-        return bool(
+    with transaction():
+        return _still_says(snapshot) and bool(
             row(
-                "update post_instance set prepared = %(prepared)s, prepared_key = %(key)s,"
-                " prepare_at = now() + %(again)s::interval, dispatched_for = null"
-                " where id = %(id)s and status = 'Scheduled' returning id",
-                {"id": post_id, "key": key, "prepared": json.dumps(prepared), "again": ask_again_in},
+                f"update post_instance p set prepared = %(prepared)s, prepared_key = %(key)s, prepare_at = {ASK_AGAIN},"
+                " dispatched_for = null where id = %(id)s and status = 'Scheduled' returning id",
+                {
+                    "id": snapshot.post_id,
+                    "key": snapshot.idempotency_key,
+                    "prepared": json.dumps(prepared),
+                    "delay": ask_again_in,
+                    "last_question": LAST_QUESTION,
+                },
             )
         )
+
+
+def _still_says(snapshot: Snapshot) -> bool:
+    """Lock the post, and look whether it still says the same, on the same account."""
+    post = {"id": snapshot.post_id}
+    if row("select id from post_instance where id = %(id)s for update", post) is None:
+        return False
+    found = row(f"{READ} where p.id = %(id)s", post)  # a statement of its own, to see what the lock had to wait for
+    if found is None:
+        return False
+    now = snapshot_of(found)
+    return (now.idempotency_key, now.account.id) == (snapshot.idempotency_key, snapshot.account.id)
 
 
 def postpone(post_id: int, delay: timedelta) -> None:
     """Prepare later: there is no thread for it now, or the platform is in trouble."""
     with single_statement():
         row(
-            "update post_instance set prepare_at = now() + %(delay)s where id = %(id)s and prepare_at is not null"
+            f"update post_instance p set prepare_at = {ASK_AGAIN} where id = %(id)s and prepare_at is not null"
             " returning id",
-            {"id": post_id, "delay": delay},
+            {"id": post_id, "delay": delay, "last_question": LAST_QUESTION},
         )
 
 
-def give_up(post_id: int, problem: str) -> None:
-    """Prepare no more: the attempt at the due time says what becomes of it.  The problem is shown until then."""
+def give_up(snapshot: Snapshot, problem: str) -> None:
+    """Prepare this content no more: the attempt at the due time says what becomes of it.  Until then it is shown."""
+    with transaction():
+        if _still_says(snapshot):
+            execute(
+                "update post_instance set prepare_at = null, prepared_key = %(key)s, last_error = %(problem)s,"
+                " dispatched_for = null where id = %(id)s and status = 'Scheduled'",
+                {"id": snapshot.post_id, "key": snapshot.idempotency_key, "problem": problem},
+            )
+
+
+def set_aside(post_id: int, problem: str) -> None:
+    """Not now: what stands in its rows is in the way.  The minute scan begins anew, in case it is mended by then."""
     with single_statement():
-        row(
+        execute(
             "update post_instance set prepare_at = null, last_error = %(problem)s, dispatched_for = null"
-            " where id = %(id)s and status = 'Scheduled' returning id",
+            " where id = %(id)s and status = 'Scheduled'",
             {"id": post_id, "problem": problem},
         )
