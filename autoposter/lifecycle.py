@@ -201,10 +201,11 @@ class Settlement:
     pause_account_for: timedelta | None = None
 
 
-def settle(outcome: Outcome, *, failures: int, policy: RetryPolicy) -> Settlement:
+def settle(outcome: Outcome, *, failures: int, policy: RetryPolicy, rate_limits: int = 0) -> Settlement:
     """What follows an outcome.
 
-    `failures` counts the failed jobs of the present due time, rate limits and this one not included.
+    `failures` counts the failed jobs of the present due time, rate limits and this one not included; `rate_limits`
+    those: they use up no attempt, but each makes the next pause longer.
     """
     match outcome:
         case Confirmed():
@@ -215,7 +216,7 @@ def settle(outcome: Outcome, *, failures: int, policy: RetryPolicy) -> Settlemen
             post = Status.SCHEDULED if outcome.is_told else None
             return Settlement(JobStatus.CANCELLED, post, retry_in=outcome.retry_in)
         case Refused(ErrorKind.RATE_LIMITED):
-            pause = retry_delay(outcome, failures + 1, policy)
+            pause = retry_delay(outcome, failures + rate_limits + 1, policy)
             spread = min(pause, LONGEST_SPREAD) * random.random()
             return Settlement(JobStatus.FAILED, Status.SCHEDULED, retry_in=pause + spread, pause_account_for=pause)
         case Refused(kind) if kind in PASSING and failures + 1 < policy.max_attempts:

@@ -43,7 +43,7 @@ def settle(
     Returns when it is written, or when the job turns out to be another's.  Raises what `until_written` raises.
     `ended_at`: when the call was over; None: there was none, or nobody saw it end.
     """
-    settlement = lifecycle.settle(outcome, failures=attempt.failures, policy=policy)
+    settlement = lifecycle.settle(outcome, failures=attempt.failures, rate_limits=attempt.rate_limits, policy=policy)
     ending = Ending(
         job_id=attempt.job_id,
         worker=attempt.worker,

@@ -210,7 +210,9 @@ def test_what_was_prepared_is_handed_on_only_for_the_content_it_was_made_for(
     assert claimed(post).prepared == {}
 
 
-def test_an_attempt_knows_the_failures_of_its_due_time_without_rate_limits(make_post: Any, make_job: Any) -> None:
+def test_an_attempt_knows_the_failures_and_apart_from_them_the_rate_limits_of_its_due_time(
+    make_post: Any, make_job: Any
+) -> None:
     post = make_post(-SECOND)
     for kind in ("transient", "worker_lost", "rate_limited", "rate_limited", "bug"):
         make_job(post, error_kind=kind)
@@ -219,7 +221,7 @@ def test_an_attempt_knows_the_failures_of_its_due_time_without_rate_limits(make_
 
     attempt = claimed(post)
 
-    assert attempt.failures == 3
+    assert (attempt.failures, attempt.rate_limits) == (3, 2)
     assert attempt.attempt == 8
     assert attempt.attempted_at is not None and attempt.found_absent is None and not attempt.was_rejected
 

@@ -190,6 +190,17 @@ def test_a_platform_that_names_a_time_is_believed_up_to_an_hour() -> None:
                 assert settlement.pause_account_for == believed
 
 
+def test_a_platform_that_names_no_time_is_asked_less_and_less_often() -> None:
+    limited = Refused(ErrorKind.RATE_LIMITED, "slowly")
+
+    def longest(failures: int, rate_limits: int) -> timedelta:
+        settled = [settle(limited, failures=failures, rate_limits=rate_limits, policy=POLICY) for _ in range(300)]
+        return max(each.pause_account_for for each in settled if each.pause_account_for)
+
+    assert longest(0, 0) <= POLICY.retry_base < longest(0, 2) <= 4 * POLICY.retry_base < longest(1, 3)
+    assert longest(0, 50) <= POLICY.retry_cap
+
+
 def test_the_posts_of_a_paused_account_are_spread() -> None:
     limited = Refused(ErrorKind.RATE_LIMITED, "slowly", timedelta(minutes=10))
 

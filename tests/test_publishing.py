@@ -791,6 +791,21 @@ def test_rate_limits_use_up_no_attempt(bench: Workbench, make: Any, factories: F
     assert calls() == POLICY_ATTEMPTS + 2
 
 
+def test_rate_limits_without_a_time_pause_the_account_longer_and_longer(
+    bench: Workbench, make: Any, factories: Factories, account_of: Any
+) -> None:
+    post = make()
+    act(publish=raises(RateLimited("slowly")))
+    pauses = []
+
+    for _ in range(12):
+        factories.query("update channel_account set paused_until = null; update post_instance set retry_at = null")
+        publish_post(post, bench)
+        pauses.append(account_of(post)["paused_until"] - datetime.now(UTC))
+
+    assert max(pauses) > bench.policy.retry_base
+
+
 POLICY_ATTEMPTS = puppets.POLICY.max_attempts
 
 

@@ -18,9 +18,18 @@ CLAIMED = "post_instance_id, scheduled_for, (content ->> 'content_item_id')::big
 
 def failures_of(post_id: str, scheduled_for: str) -> str:
     """SQL: how much of a due time's budget is used: its failed jobs, rate limits not counted."""
+    return _failed(post_id, scheduled_for, "<>")
+
+
+def rate_limits_of(post_id: str, scheduled_for: str) -> str:
+    """SQL: how many of a due time's jobs met a rate limit."""
+    return _failed(post_id, scheduled_for, "=")
+
+
+def _failed(post_id: str, scheduled_for: str, rate_limited: str) -> str:
     return (
         f"(select count(*) from publish_job e where e.post_instance_id = {post_id} and e.status = 'failed'"
-        f" and e.scheduled_for = {scheduled_for} and e.error_kind <> 'rate_limited')"
+        f" and e.scheduled_for = {scheduled_for} and e.error_kind {rate_limited} 'rate_limited')"
     )
 
 

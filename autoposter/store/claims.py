@@ -9,7 +9,7 @@ import json
 from datetime import timedelta
 
 from autoposter.database import row, single_statement, transaction
-from autoposter.store import DUE, NOT_TOO_LATE, failures_of
+from autoposter.store import DUE, NOT_TOO_LATE, failures_of, rate_limits_of
 from autoposter.store.leases import LEASE
 from autoposter.store.ledger import restore_from_ledger
 from autoposter.store.snapshots import READ, Attempt, account_of, content_of, idempotency_key
@@ -50,6 +50,7 @@ _INSERT = f"""
     returning j.id as job_id, j.attempt,
         (select min(e.intent_at) from publish_job e where e.post_instance_id = %(post_id)s) as attempted_at,
         {failures_of("%(post_id)s", "%(scheduled_for)s")} as failures,
+        {rate_limits_of("%(post_id)s", "%(scheduled_for)s")} as rate_limits,
         exists (select from publish_job e where e.post_instance_id = %(post_id)s and e.status = 'failed'
             and e.scheduled_for = %(scheduled_for)s and e.evidence ? 'account_rejected') as was_rejected,
         (select jsonb_build_object('content', e.content, 'idempotency_key', e.idempotency_key, 'prepared', e.prepared)

@@ -62,6 +62,7 @@ def claim_look(job_id: int, *, worker: str) -> Look | None:
         prepared=found["prepared"],
         attempted_at=found["attempted_at"],
         failures=found["failures"],
+        rate_limits=0,
         was_rejected=False,
         found_absent=None,
     )

@@ -52,6 +52,8 @@ class Attempt(Snapshot):
     attempt: int
     failures: int
     """Failed jobs of this due time, rate limits not counted."""
+    rate_limits: int
+    """Jobs of this due time that met a rate limit."""
     was_rejected: bool
     """An earlier attempt of this due time failed because of its credentials."""
     found_absent: dict[str, Any] | None
