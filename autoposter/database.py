@@ -16,6 +16,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from autoposter.errors import OutOfReach, WrongUsage
 
 #: Connections of one process, however many threads it has: they are held for a transaction, never across a call.
+#: Its heartbeat and its scan have one more each (`OwnConnection`).
 POOL_SIZE = 8
 
 #: How long a thread waits for a free connection before the database counts as away, in seconds.
@@ -70,6 +71,12 @@ class Database(PooledPostgresqlDatabase):
             raise peewee.InterfaceError("A statement outside of a transaction: no connection is open.")
         return self._state.conn.cursor(cursor_factory=psycopg2.extensions.cursor)
 
+    def open_beside(self) -> psycopg2.extensions.connection:
+        """A connection that the pool knows nothing of."""
+        opened: psycopg2.extensions.connection = self.psycopg2_adapter().connect(self, **self.connect_params)
+        opened.autocommit = True  # as Peewee's own: a statement by itself is a transaction
+        return opened
+
     @contextmanager
     def borrow(self, connection: psycopg2.extensions.connection) -> Iterator[None]:
         """Run this thread's statements on another program's psycopg2 connection; neither commit nor close it.
@@ -118,6 +125,28 @@ def connect_once(url: str) -> bool:
         database.dispose()  # a fork's connections are its parent's: forget them, and close nothing
     connect_to(url)
     return True
+
+
+class OwnConnection:
+    """A connection beside the pool, for a thread that must not wait while others use the pool up.
+
+    A program that locks the posts in flight makes their threads wait, each with a connection; leases must be renewed
+    all the same.
+    """
+
+    def __init__(self) -> None:
+        self._connection: psycopg2.extensions.connection | None = None
+        self._url: str | None = None
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Run this thread's statements on it.  Opens it anew where it broke, or another database was chosen."""
+        url = database.connect_params["dsn"]
+        if self._connection is None or self._connection.closed or self._url != url:
+            self._connection, self._url = None, url
+            self._connection = database.open_beside()
+        with database.borrow(self._connection):
+            yield
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a worker process does besides publishing: heartbeat, scan, watchdog, tuning.
 
-Three threads, each with one duty, so that none waits for another's outage:
+Three threads, each with one duty, so that none waits for another's outage, nor for the threads that publish:
 the heartbeat (PostgreSQL: clock, leases, take-over), the scan (PostgreSQL and Redis), the watchdog (no I/O).
 """
 
@@ -17,33 +17,19 @@ from datetime import timedelta
 from importlib.metadata import version
 
 import dramatiq
-import redis
 from dramatiq.middleware import SkipMessage
 
-from autoposter.database import DATABASE_AWAY, database_time
+from autoposter.database import DATABASE_AWAY, OwnConnection, database_time
+from autoposter.duty import BEAT, Duty
 from autoposter.errors import AutoposterError
-from autoposter.lifecycle import RetryPolicy
+from autoposter.heartbeat import Heartbeat
 from autoposter.migrations import require_current_schema
 from autoposter.publishers.http import tls_context
-from autoposter.recovery import take_over_expired
 from autoposter.scanning import Found
-from autoposter.store import leases, workers
+from autoposter.store import workers
 from autoposter.workbench import Workbench
 
 log = logging.getLogger(__name__)
-
-#: Of each of the threads.
-BEAT = timedelta(seconds=1)
-
-#: Leases (10 s) are renewed this often: two lost renewals are survived.
-RENEWAL = timedelta(seconds=3)
-
-#: The worker's row is written this often.
-SIGN_OF_LIFE = timedelta(seconds=5)
-
-#: Expired leases are looked for only after so long without a failed or missing beat: after an outage of the database
-#: the living renew or settle first, and nothing expires in masses.
-UNBROKEN = leases.LEASE
 
 #: What is not urgent (late posts, strays) is done this often by each worker, so that it needs no scheduler.
 CHORES = timedelta(minutes=1)
@@ -99,7 +85,8 @@ class WorkerDuties(dramatiq.Middleware):
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._unfit = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._duties: list[Duty] = []
+        self._scans_connection = OwnConnection()
         self._row = workers.WorkerRow(
             id=bench.worker,
             host=platform.node(),
@@ -126,8 +113,12 @@ class WorkerDuties(dramatiq.Middleware):
             ", ".join(self._row.platforms) or "none",
         )
         heartbeat = Heartbeat(self._bench, self._sign_of_life)
-        for name, duty in (("heartbeat", heartbeat.beat), ("scan", self._scan_once)):
-            self._start(name, duty, until=self._stopped if name == "heartbeat" else self._stopping)
+        self._duties = [
+            Duty("heartbeat", heartbeat.beat, until=self._stopped),
+            Duty("scan", self._scan_once, until=self._stopping),
+        ]
+        for duty in self._duties:
+            duty.start()
         threading.Thread(target=self._watch, args=(worker,), name="watchdog", daemon=True).start()
 
     def before_process_message(self, broker: dramatiq.Broker, message: dramatiq.broker.MessageProxy) -> None:
@@ -164,28 +155,11 @@ class WorkerDuties(dramatiq.Middleware):
             log.critical("The database cannot be reached: %s", error)
             raise SystemExit(3) from None
 
-    def _start(self, name: str, duty: Callable[[], timedelta], *, until: threading.Event) -> None:
-        def repeat() -> None:
-            while not until.wait(duty().total_seconds()):
-                pass
-
-        thread = threading.Thread(target=repeat, name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
-
     def _scan_once(self) -> timedelta:
-        try:
+        with self._scans_connection.in_use():
             found = self._scan()
             self._do_chores()
-        except DATABASE_AWAY as error:
-            log.warning("the scan waits for the database: %s", error)
-        except redis.RedisError as error:
-            log.warning("the scan waits for the broker: %s", error)
-        except Exception:
-            log.exception("the scan failed")
-        else:
-            return SCAN_AGAIN if found.more else BEAT
-        return BEAT
+        return SCAN_AGAIN if found.more else BEAT
 
     def _do_chores(self) -> None:
         now = time.monotonic()
@@ -230,10 +204,10 @@ class WorkerDuties(dramatiq.Middleware):
             return f"{lost} hung publishers" if lost and lost == self._bench.leases.held() else None
         if os.getppid() != self._parent:
             return "the dramatiq process that started it is gone"
-        dead = [thread.name for thread in self._threads if not thread.is_alive()]
-        dead += [f"consumer of {name}" for name, thread in list(worker.consumers.items()) if not thread.is_alive()]
-        if dead:
-            return f"its {dead[0]} thread is dead"
+        if trouble := next(filter(None, (duty.trouble for duty in self._duties)), None):
+            return trouble
+        if dead := [name for name, thread in list(worker.consumers.items()) if not thread.is_alive()]:
+            return f"its consumer of {dead[0]} is dead"
         lost += sum(not thread.is_alive() for thread in worker.workers)
         return f"{lost} hung publishers" if lost > worker.worker_threads * LOST_SHARE else None
 
@@ -241,42 +215,3 @@ class WorkerDuties(dramatiq.Middleware):
         deadline = time.monotonic() + LAST_WAIT.total_seconds()
         while self._bench.leases.to_renew() and time.monotonic() < deadline:
             time.sleep(0.1)
-
-
-class Heartbeat:
-    """Once a second: measure the clock, renew leases, take over dead ones."""
-
-    def __init__(self, bench: Workbench, sign_of_life: Callable[[], None]) -> None:
-        self._bench = bench
-        self._sign_of_life = sign_of_life
-        self._unbroken_since: float | None = None
-        self._last_beat = self._last_renewal = self._last_sign = 0.0
-
-    def beat(self) -> timedelta:
-        """One beat; returns when the next one comes."""
-        try:
-            self._beat(self._bench.policy)
-        except DATABASE_AWAY as error:
-            self._unbroken_since = None
-            log.warning("the heartbeat waits for the database: %s", error)
-        except Exception:
-            self._unbroken_since = None
-            log.exception("the heartbeat failed")
-        return BEAT
-
-    def _beat(self, policy: RetryPolicy) -> None:
-        started = time.monotonic()
-        if started - self._last_beat > 3 * BEAT.total_seconds():
-            self._unbroken_since = None  # frozen, or held up: the others may have taken our leases
-        self._bench.clock.measure(database_time)
-        if started - self._last_renewal >= RENEWAL.total_seconds() or self._unbroken_since is None:
-            if held := self._bench.leases.to_renew():
-                leases.renew(held, worker=self._bench.worker)
-            self._last_renewal = started
-        if started - self._last_sign >= SIGN_OF_LIFE.total_seconds():
-            self._sign_of_life()
-            self._last_sign = started
-        self._unbroken_since = self._unbroken_since or started
-        if started - self._unbroken_since >= UNBROKEN.total_seconds():
-            take_over_expired(policy, self._bench.announce)
-        self._last_beat = time.monotonic()

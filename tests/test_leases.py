@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import peewee
 import puppets
 import pytest
+import redis
 from factories import Factories
 from moves import claimed, intended
 
 from autoposter import database as pool
 from autoposter import leases as rooms
+from autoposter.duty import Duty
+from autoposter.heartbeat import Heartbeat
 from autoposter.leases import Leases
-from autoposter.worker import Heartbeat
+from autoposter.workbench import Workbench
 
 SECOND = timedelta(seconds=1)
 
@@ -114,15 +118,20 @@ def test_many_threads_may_hold_and_let_go_at_once() -> None:
 
 
 @pytest.fixture
-def heartbeat(database: Any, clock: Time) -> Heartbeat:
+def bench(database: Any) -> Workbench:
+    return puppets.bench("w1")
+
+
+@pytest.fixture
+def heartbeat(bench: Workbench, clock: Time) -> Duty:
     """Beats when the test says so; time passes only by the test."""
-    return Heartbeat(puppets.bench("w1"), lambda: None)
+    return Duty("heartbeat", Heartbeat(bench, lambda: None).beat, until=threading.Event())
 
 
-def beats(heartbeat: Heartbeat, clock: Time, number: int) -> None:
+def beats(heartbeat: Duty, clock: Time, number: int) -> None:
     """So many beats, a second apart."""
     for _ in range(number):
-        heartbeat.beat()
+        heartbeat.turn()
         clock.now += 1
 
 
@@ -134,12 +143,12 @@ def lease_of(factories: Factories, job: int) -> timedelta:
 
 
 def test_a_lease_is_renewed_every_third_second(
-    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any
+    heartbeat: Duty, bench: Workbench, clock: Time, factories: Factories, make_post: Any
 ) -> None:
     job = claimed(make_post(-SECOND)).job_id
     renewed = []
 
-    with heartbeat._bench.leases.hold(job, timedelta(minutes=5)):
+    with bench.leases.hold(job, timedelta(minutes=5)):
         for _ in range(10):
             factories.query("update publish_job set lease_until = now() + interval '1 s'")
             beats(heartbeat, clock, 1)
@@ -149,7 +158,7 @@ def test_a_lease_is_renewed_every_third_second(
 
 
 def test_expired_leases_are_taken_over_after_ten_seconds_of_unbroken_beats(
-    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any
+    heartbeat: Duty, bench: Workbench, clock: Time, factories: Factories, make_post: Any
 ) -> None:
     job = claimed(make_post(-SECOND), "dead").job_id
     factories.query("update publish_job set lease_until = now() - interval '1 s'")
@@ -173,10 +182,10 @@ def away(database_url: str) -> Iterator[Callable[[bool], None]]:
 
 
 def test_after_an_outage_the_living_renew_first_and_nothing_expires_in_masses(
-    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any, away: Callable[[bool], None]
+    heartbeat: Duty, bench: Workbench, clock: Time, factories: Factories, make_post: Any, away: Callable[[bool], None]
 ) -> None:
     mine, others = intended(make_post(-SECOND), "w1"), intended(make_post(-SECOND), "w2")
-    with heartbeat._bench.leases.hold(mine.job_id, timedelta(minutes=5)):
+    with bench.leases.hold(mine.job_id, timedelta(minutes=5)):
         beats(heartbeat, clock, 10)  # the last one renewed
         factories.query("update publish_job set lease_until = now() - interval '1 s'")
         away(True)
@@ -194,7 +203,7 @@ def test_after_an_outage_the_living_renew_first_and_nothing_expires_in_masses(
 
 
 def test_a_process_that_was_frozen_takes_nothing_over_before_it_has_beaten_again(
-    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any
+    heartbeat: Duty, bench: Workbench, clock: Time, factories: Factories, make_post: Any
 ) -> None:
     job = claimed(make_post(-SECOND), "dead").job_id
     beats(heartbeat, clock, 11)
@@ -209,26 +218,102 @@ def test_a_process_that_was_frozen_takes_nothing_over_before_it_has_beaten_again
 
 
 def test_a_publisher_that_hangs_loses_its_job_like_a_dead_workers(
-    heartbeat: Heartbeat, clock: Time, factories: Factories, make_post: Any
+    heartbeat: Duty, bench: Workbench, clock: Time, factories: Factories, make_post: Any
 ) -> None:
     job = intended(make_post(-SECOND)).job_id
 
-    with heartbeat._bench.leases.hold(job, 5 * SECOND):
+    with bench.leases.hold(job, 5 * SECOND):
         beats(heartbeat, clock, 8)
         factories.query("update publish_job set lease_until = least(lease_until, now() - interval '1 s')")
         beats(heartbeat, clock, 4)
-        assert heartbeat._bench.leases.lost() == 1
+        assert bench.leases.lost() == 1
 
     assert factories.row("publish_job", job)["status"] == "unknown"
 
 
-def test_a_heartbeat_survives_whatever_happens_in_it(
-    database: Any, clock: Time, caplog: pytest.LogCaptureFixture
+def test_a_heartbeat_renews_while_others_have_used_the_pool_up(
+    heartbeat: Duty, bench: Workbench, clock: Time, factories: Factories, make_post: Any
 ) -> None:
-    def fail() -> None:
-        raise KeyError("a bug of ours")
+    """As where a program locks the rows of the posts in flight, and each of their threads waits with a connection."""
+    job = claimed(make_post(-SECOND)).job_id
+    factories.query("update publish_job set lease_until = now() + interval '1 s'")
+    taken, enough = threading.Barrier(pool.POOL_SIZE + 1), threading.Event()
 
-    heartbeat = Heartbeat(puppets.bench("w1"), fail)
+    def take() -> None:
+        with pool.transaction():
+            taken.wait(5)
+            enough.wait(5)
 
-    assert heartbeat.beat() == SECOND
-    assert "a bug of ours" in caplog.text
+    threads = [threading.Thread(target=take) for _ in range(pool.POOL_SIZE)]
+    for thread in threads:
+        thread.start()
+    taken.wait(5)
+    with bench.leases.hold(job, timedelta(minutes=5)):
+        beats(heartbeat, clock, 1)
+    still_taken = all(thread.is_alive() for thread in threads)
+    enough.set()
+    for thread in threads:
+        thread.join(5)
+
+    assert still_taken and lease_of(factories, job) > 5 * SECOND
+
+
+# --- duties ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [KeyError("a bug of ours"), peewee.OperationalError("away"), redis.ConnectionError("gone")],
+    ids=["bug", "database", "broker"],
+)
+def test_a_duty_survives_whatever_happens_in_it(
+    database: Any, caplog: pytest.LogCaptureFixture, trouble: Exception
+) -> None:
+    def fail() -> timedelta:
+        raise trouble
+
+    assert Duty("heartbeat", fail, until=threading.Event()).turn() == SECOND
+    assert "heartbeat" in caplog.text and str(trouble) in caplog.text
+
+
+def test_a_connection_beside_the_pool_is_kept_and_opened_anew_where_it_broke(
+    database: Any, factories: Factories
+) -> None:
+    own, seen = pool.OwnConnection(), []
+
+    def ask() -> None:
+        with own.in_use(), pool.single_statement():
+            seen.append(pool.execute("select pg_backend_pid()").fetchone()[0])
+
+    ask()
+    ask()
+    factories.query("select pg_terminate_backend(%s)", (seen[0],))
+    with pytest.raises(pool.DATABASE_AWAY):
+        ask()
+    ask()
+
+    assert len(seen) == 3
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_duty_that_hangs_or_is_dead_is_in_trouble(database: Any, clock: Time) -> None:
+    hangs, done, told = threading.Event(), threading.Event(), threading.Event()
+
+    def hang() -> timedelta:
+        hangs.set()
+        done.wait(20)
+        return timedelta(0)
+
+    duty = Duty("heartbeat", hang, until=told)
+    duty.start()
+    assert hangs.wait(5)
+
+    clock.now += 59
+    assert duty.trouble is None
+    clock.now += 2
+    assert duty.trouble == "its heartbeat thread hangs"
+
+    told.set()
+    done.set()
+    duty.join(5)
+    assert duty.trouble == "its heartbeat thread is dead"

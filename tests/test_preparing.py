@@ -430,3 +430,20 @@ def test_a_publisher_that_changes_what_it_was_handed_has_its_progress_kept(
     Preparing(bench).prepare(post)
 
     assert factories.row("post_instance", post)["prepared"] == {"parts": [1, 2], "ready": True}
+
+
+def test_keeping_others_from_an_upload_waits_for_no_program_that_holds_its_post(
+    database_url: str, make_post: Any, factories: Factories
+) -> None:
+    held, free = (make_post(SECOND, prepare_at=datetime.now(UTC)) for _ in range(2))
+    stage = Stage(database_url)
+
+    with stage.program() as owner:
+        owner("select 1 from post_instance where id = %s for update", (held,))
+        stage.begin(preparations.renew, [held, free]).result(timeout=5)
+    stage.close()
+
+    assert [factories.row("post_instance", post)["prepare_at"] > datetime.now(UTC) for post in (held, free)] == [
+        False,
+        True,
+    ]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
 import peewee
 import pytest
-from moves import POLICY, RECEIPT, SECOND, intended, refuse
+from moves import POLICY, RECEIPT, SECOND, intended, receive, refuse
+from staging import Stage
 
 from autoposter import settling
+from autoposter.database import POOL_SIZE
 from autoposter.lifecycle import ErrorKind, Outcome, Refused, Unknown
 from autoposter.settling import settle, until_written
 
@@ -50,3 +53,25 @@ def test_an_outcome_is_tried_until_the_database_is_back(monkeypatch: pytest.Monk
         return "written"
 
     assert until_written(write) == "written"
+
+
+def test_outcomes_that_wait_for_a_program_that_holds_their_posts_leave_connections_to_others(
+    make_post: Any, database_url: str, factories: Any
+) -> None:
+    stage = Stage(database_url)
+    held = [intended(make_post(-SECOND)) for _ in range(POOL_SIZE)]
+    free = make_post(-SECOND)
+    settled: list[Future[None]] = []
+
+    with stage.program() as owner:
+        owner("select 1 from post_instance where id = any(%s) for update", ([attempt.post_id for attempt in held],))
+        for attempt in held:
+            written = {"policy": POLICY, "ended_at": datetime.now(UTC), "evidence": {}}
+            settled.append(stage.begin(settle, attempt, RECEIPT, **written))
+        stage.wait_until_blocked(2)
+        assert receive(intended(free))
+    for each in settled:
+        each.result(timeout=10)
+    stage.close()
+
+    assert factories.query("select distinct status from post_instance") == [("Posted",)]

@@ -18,6 +18,12 @@ from autoposter.store.snapshots import Attempt
 #: So long an intent waits for another program that holds the post's row: a later one would not be acted upon.
 LOCK_TIMEOUT = "2s"
 
+#: So long a settlement waits for another program that holds the post's row, before it lets its connection go to other
+#: threads for a second.  As short, because it holds the job's row meanwhile, whose lease must be renewed.
+SETTLE_TIMEOUT = "300ms"
+
+_BRIEFLY = f"set local lock_timeout = '{SETTLE_TIMEOUT}';"
+
 
 def intend(attempt: Attempt, prepared: dict[str, Any]) -> datetime | None:
     """Promise the one irreversible call.  Returns the time of the intent; None: nothing may be sent.
@@ -80,11 +86,13 @@ def settle_receipt(job_id: int, receipt: Confirmed, *, posted_at: datetime, evid
 
     Against a take-over or a look: whichever locks the job first; a receipt still finds it `unknown`.  Against a person
     who resolves, and a second receipt: a job that has ended keeps that end; see `keep_late_receipt`.
+    Raises OperationalError where somebody holds the post's row, as all settlements do.
     """
     with single_statement():
         return bool(
             row(
-                """
+                _BRIEFLY
+                + """
                 with job as (
                     update publish_job
                        set status = 'completed', platform_post_id = %(id)s, permalink = %(permalink)s,
@@ -150,6 +158,7 @@ def settle_refusal(ending: Ending) -> bool:
         return bool(
             row(
                 f"""
+                {_BRIEFLY}
                 with job as (
                     update publish_job
                        set status = %(job_status)s, error_kind = %(kind)s, error = %(error)s,
@@ -212,6 +221,7 @@ def _keep_unknown(ending: Ending, job: str, *, post: str | None, look_at: dateti
         return bool(
             row(
                 f"""
+                {_BRIEFLY}
                 with job as (
                     update publish_job set {job} evidence = coalesce(evidence, '{{}}') || %(evidence)s
                      where {_OURS} and intent_at is not null

@@ -23,6 +23,9 @@ BATCH = 200
 #: long.
 PAUSE = timedelta(seconds=30)
 
+#: So long what was prepared waits for another program that holds the post's row.
+LOCK_TIMEOUT = "2s"
+
 #: A post is asked after at the latest so long before it is due, whatever its platform said: it may be ready by then.
 LAST_QUESTION = timedelta(seconds=10)
 
@@ -79,11 +82,19 @@ def mark(limit: int = BATCH) -> list[int]:
 
 
 def renew(post_ids: Collection[int]) -> None:
-    """Keep others from preparing these posts too: they are still at it here."""
+    """Keep others from preparing these posts too: they are still at it here.
+
+    The scan makes this move, and waits for nobody: a row that another program holds is renewed the next time.
+    """
     with single_statement():
         execute(
-            "update post_instance set prepare_at = now() + %(pause)s where id = any(%(ids)s)"
-            " and prepare_at < now() + %(pause)s * 2 / 3",
+            """
+            with ours as (
+                select id from post_instance
+                 where id = any(%(ids)s) and prepare_at < now() + %(pause)s * 2 / 3
+                   for update skip locked
+            )
+            update post_instance p set prepare_at = now() + %(pause)s from ours where p.id = ours.id""",
             {"ids": list(post_ids), "pause": PAUSE},
         )
 
@@ -123,7 +134,8 @@ def keep(snapshot: Snapshot, prepared: dict[str, Any], *, ask_again_in: timedelt
 def _still_says(snapshot: Snapshot) -> bool:
     """Lock the post, and look whether it still says the same, on the same account."""
     post = {"id": snapshot.post_id}
-    if row("select id from post_instance where id = %(id)s for update", post) is None:
+    lock = f"set local lock_timeout = '{LOCK_TIMEOUT}'; select id from post_instance where id = %(id)s for update"
+    if row(lock, post) is None:
         return False
     found = row(f"{READ} where p.id = %(id)s", post)  # a statement of its own, to see what the lock had to wait for
     if found is None:

@@ -45,12 +45,17 @@ def changed(*, since: datetime | None, ahead: timedelta) -> Changed:
 
 
 def flag(post_id: int, problem: str) -> bool:
-    """Note why a scheduled post would be refused.  False: it is noted already, or the post has gone on."""
+    """Note why a scheduled post would be refused.  False: it is noted already, held by somebody, or has gone on."""
     with single_statement():
         return bool(
             row(
-                "update post_instance set last_error = %(problem)s where id = %(id)s and status = 'Scheduled'"
-                " and last_error is distinct from %(problem)s returning id",
+                """
+                with free as (
+                    select id from post_instance
+                     where id = %(id)s and status = 'Scheduled' and last_error is distinct from %(problem)s
+                       for update skip locked
+                )
+                update post_instance p set last_error = %(problem)s from free where p.id = free.id returning p.id""",
                 {"id": post_id, "problem": FLAG + problem},
             )
         )
