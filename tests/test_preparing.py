@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from factories import Factories
+from staging import Stage
 
 from autoposter.clock import Clock
 from autoposter.credentials import Keyring
