@@ -37,6 +37,8 @@ class Made:
     said: dict[str, Any]
     at: datetime
     state: str
+    arrived_at: float
+    """When its request arrived, in seconds since 1970."""
     looked_up: int = 0
 
 
@@ -193,13 +195,14 @@ class FakeGoogleBusiness(FakeServer):
             return failure(500, "INTERNAL", "Internal error encountered.")
         if found := [*wrong(request.body, self.web.get)]:
             return _validation_error(found, detailed)
-        return Answer.json(200, self._shown(self._make(place, request.body)))
+        return Answer.json(200, self._shown(self._make(place, request)))
 
-    def _make(self, place: str, said: dict[str, Any]) -> Made:
+    def _make(self, place: str, request: Request) -> Made:
+        said = request.body
         name = f"{place}/localPosts/{2662765504969486360 + len(self.made)}"
         state = "REJECTED" if "REJECT NOW" in said["summary"] else "PROCESSING"
         at = self.publish(said["summary"], id=name).at if state != "REJECTED" else datetime.now(UTC)
-        self.made.append(Made(name, said, at, state))
+        self.made.append(Made(name, said, at, state, request.arrived_at))
         return self.made[-1]
 
     def _shown(self, made: Made) -> dict[str, Any]:

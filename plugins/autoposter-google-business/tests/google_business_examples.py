@@ -59,7 +59,7 @@ KINDS: dict[str, tuple[str, Post]] = {
             "Eight wines, one evening.",
             media=[photo()],
             options=options(
-                event={"title": "Tasting", "start": "2026-05-08T19:00", "end": "2026-05-08T22:30"},
+                event={"title": "Tasting", "start": "2126-05-08T19:00", "end": "2126-05-08T22:30"},
                 call_to_action={"action": "SIGN_UP", "url": LINK},
             ),
         ),
@@ -67,7 +67,7 @@ KINDS: dict[str, tuple[str, Post]] = {
     "an event of whole days": (
         "EVENT",
         make_post(
-            "The harvest.", options=options(event={"title": "Harvest", "start": "2026-05-08", "end": "2026-05-10"})
+            "The harvest.", options=options(event={"title": "Harvest", "start": "2126-05-08", "end": "2126-05-10"})
         ),
     ),
     "an offer": (
@@ -79,8 +79,8 @@ KINDS: dict[str, tuple[str, Post]] = {
                 language="en-US",
                 offer={
                     "title": "Spring sale",
-                    "start": "2026-05-01T09:00",
-                    "end": "2026-05-07T18:00",
+                    "start": "2126-05-01T09:00",
+                    "end": "2126-05-07T18:00",
                     "coupon_code": "SPRING",
                     "redeem_url": LINK,
                     "terms": "One each",

@@ -69,9 +69,9 @@ def test_an_offer_says_all_that_was_given(lab: Lab, google: FakeGoogleBusiness) 
         "event": {
             "title": "Spring sale",
             "schedule": {
-                "startDate": {"year": 2026, "month": 5, "day": 1},
+                "startDate": {"year": 2126, "month": 5, "day": 1},
                 "startTime": {"hours": 9, "minutes": 0},
-                "endDate": {"year": 2026, "month": 5, "day": 7},
+                "endDate": {"year": 2126, "month": 5, "day": 7},
                 "endTime": {"hours": 18, "minutes": 0},
             },
         },
