@@ -17,7 +17,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2
-from pydantic import SecretStr
 
 from autoposter.publishers import (
     AccountCheck,
@@ -29,12 +28,11 @@ from autoposter.publishers import (
     Post,
     Publisher,
     Receipt,
-    Refreshed,
     Transient,
     json_object,
 )
 from autoposter_google_business import connecting, limits, listing
-from autoposter_google_business.answers import raise_if_refused
+from autoposter_google_business.answers import complaint_of, raise_if_refused
 from autoposter_google_business.content import local_post
 from autoposter_google_business.options import PostOptions
 from autoposter_google_business.settings import SETUP, LocationSettings
@@ -77,8 +75,7 @@ class GoogleBusiness(Publisher):
             raise Transient("There is no access token at hand; the next attempt asks for one.")
         body = local_post(post, self._settings.language)
         answer = self.http.post(self._posts_url, json=body, headers=_headers(token))
-        if answer.status_code == 401:
-            self._tokens.forget()
+        self._see_whether_it_is_taken(token, answer)
         raise_if_refused(answer, photo=body["media"][0]["sourceUrl"] if post.media else "")
         receipt = receipt_of(json_object(answer))
         if receipt.permalink is None:
@@ -103,26 +100,24 @@ class GoogleBusiness(Publisher):
         except AccountRejected as error:
             return AccountCheck(ok=False, problem=error.message)
 
-    def refresh(self) -> Refreshed | None:
-        """A new access token, and the refresh token that Google gives along, if it does."""
-        grant = self._tokens.ask(self.http)
-        known = self._credentials
-        if grant.refresh_token:
-            known = known.model_copy(update={"refresh_token": SecretStr(grant.refresh_token)})
-        return Refreshed(known, expires_at=grant.refresh_token_over_at)
-
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def _get(self, url: str, **parameters: str) -> dict[str, Any]:
         """The JSON object that Google answers.  Raises what a refusal means, and ValueError for anything else."""
-        answer = self.http.get(url, params=parameters, headers=_headers(self._tokens.have(self.http)))
-        if answer.status_code == 401:
-            self._tokens.forget()
+        token = self._tokens.have(self.http)
+        answer = self.http.get(url, params=parameters, headers=_headers(token))
+        self._see_whether_it_is_taken(token, answer)
         raise_if_refused(answer)
         content = answer.json()
         if not isinstance(content, dict):
             raise ValueError(f"Google answered {type(content).__name__} where an object was expected.")
         return content
+
+    def _see_whether_it_is_taken(self, token: str, answer: httpx2.Response) -> None:
+        """A 401 for a token that this process has had for a while says nothing of the account: raises Transient."""
+        complaint = complaint_of(answer)
+        if complaint and complaint.http == 401 and not self._tokens.is_refused(token):
+            raise Transient(f"Google took its access token back; the next attempt has another. {complaint.message}")
 
     def _pages(self) -> Iterator[dict[str, Any]]:
         token = ""

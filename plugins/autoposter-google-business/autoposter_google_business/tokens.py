@@ -1,7 +1,8 @@
 """Access tokens: each lasts an hour, is had for the refresh token, and is kept in this process's memory only.
 
 `prepare` asks for one before the due time, since `publish` may make no request but the one that publishes.  Nothing of
-it is stored: after a restart the next attempt asks for another, and Google does not mind how many there are.
+it is stored: after a restart the next attempt asks for another.  The refresh token stays the same, so that there is
+nothing that a publisher's `refresh` could renew: a new one takes a person's consent.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from autoposter_google_business.answers import token_refusal
 
 #: So long a token lasts where Google does not say so.
 USUAL_LIFE = timedelta(hours=1)
+
+#: A token that is refused when it is older than this has been taken back; the next attempt asks for another.
+STILL_NEW = timedelta(minutes=1)
 
 #: A token that lasts no longer than this is not begun with.
 LEAST_LEFT = timedelta(minutes=5)
@@ -37,17 +41,21 @@ class Grant:
     """What the token endpoint gave."""
 
     access_token: str = field(repr=False)
-    over_at: float
+    asked_at: float
     """On the monotonic clock, in seconds."""
-    refresh_token: str | None = field(repr=False)
-    """A new one that takes the place of the old; None: the old one stays."""
+    lasts: timedelta
     refresh_token_over_at: datetime | None
     """When the refresh token ends; None: Google does not say, so it lasts until it is revoked."""
 
     @property
     def left(self) -> timedelta:
         """How long the access token still lasts."""
-        return timedelta(seconds=self.over_at - time.monotonic())
+        return self.lasts - self.age
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago it was asked for."""
+        return timedelta(seconds=time.monotonic() - self.asked_at)
 
 
 _Key = tuple[str, str, str, str]
@@ -90,24 +98,32 @@ class Tokens:
             "client_id": client_id,
             "client_secret": secret,
         }
+        asked_at = time.monotonic()
         answer = http.post(url, data=form)
         if error := token_refusal(answer):
             raise error
         said = json_object(answer)
-        ends_in, rotated = _seconds(said.get("refresh_token_expires_in")), said.get("refresh_token")
+        ends_in = _time(said.get("refresh_token_expires_in"))
         grant = Grant(
             access_token=str(said["access_token"]),
-            over_at=time.monotonic() + (_seconds(said.get("expires_in")) or USUAL_LIFE.total_seconds()),
-            refresh_token=rotated if isinstance(rotated, str) and rotated else None,
-            refresh_token_over_at=datetime.now(UTC) + timedelta(seconds=ends_in) if ends_in else None,
+            asked_at=asked_at,
+            lasts=_time(said.get("expires_in")) or USUAL_LIFE,
+            refresh_token_over_at=datetime.now(UTC) + ends_in if ends_in else None,
         )
         _kept[self._key] = grant
         return grant
 
-    def forget(self) -> None:
-        """Google does not take it any more."""
+    def is_refused(self, token: str) -> bool:
+        """Google does not take this token: it is forgotten.  Whether it was so new that another would not help.
+
+        Two attempts whose token is taken back: the second finds it forgotten, or another in its place, which stays.
+        """
+        grant = _kept.get(self._key)
+        if grant is None or grant.access_token != token:
+            return False
         _kept.pop(self._key, None)
+        return grant.age < STILL_NEW
 
 
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 < value < 10**9 else None
+def _time(seconds: object) -> timedelta | None:
+    return timedelta(seconds=seconds) if isinstance(seconds, int | float) and 0 < seconds < 10**9 else None

@@ -65,8 +65,6 @@ class FakeGoogleBusiness(FakeServer):
         self.token_lasts = 3599
         self.grant_error: tuple[int, str] | None = None
         self.grant_ends_in: int | None = None
-        self.rotated: str | None = None
-        """The refresh token that the next grant brings along."""
         self.codes: set[str] = set()
         self.scopes = SCOPE
         self.api_enabled = True
@@ -131,8 +129,6 @@ class FakeGoogleBusiness(FakeServer):
         said = {"access_token": token, "expires_in": self.token_lasts, "scope": self.scopes, "token_type": "Bearer"}
         if self.grant_ends_in is not None:
             said["refresh_token_expires_in"] = self.grant_ends_in
-        if self.rotated:
-            said["refresh_token"] = self.refresh_token = self.rotated
         return said
 
     def _unauthorized(self, request: Request, place: str = "") -> Answer | None:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import random
+import struct
+import zlib
 from typing import Any
 
 from autoposter.publishers import Media, Post
 from autoposter.testing import make_media, make_post
 from autoposter_google_business.options import PostOptions
 
-#: Begins like a JPEG, and is as large as Google wants one.
-PHOTO = b"\xff\xd8\xff\xe0" + random.Random(7).randbytes(20_000)
-PHOTO_URL = "https://media.example/terrace.jpg"
+PHOTO_URL = "https://media.example/terrace.png"
 
 LINK = "https://shop.example/menu"
+
+
+def png(width: int, height: int) -> bytes:
+    """A real picture, of grey noise: a plain one would have too few bytes for Google."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # 8 bits of grey
+    noise = random.Random(7)
+    rows = zlib.compress(b"".join(b"\x00" + noise.randbytes(width) for _ in range(height)), 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+PHOTO = png(320, 250)
 
 #: So far away that no event is over, whenever its post is due.
 FAR_AWAY = {"start": "9999-12-30", "end": "9999-12-31"}
@@ -21,7 +36,7 @@ FAR_AWAY = {"start": "9999-12-30", "end": "9999-12-31"}
 
 def photo(content: bytes = PHOTO, **facts: Any) -> Media:
     """A photo that Google takes, or one that differs from it."""
-    given = {"mime_type": "image/jpeg", "width": 1200, "height": 900, "public_url": PHOTO_URL} | facts
+    given = {"mime_type": "image/png", "width": 320, "height": 250, "public_url": PHOTO_URL} | facts
     return make_media("image", content, **given)
 
 

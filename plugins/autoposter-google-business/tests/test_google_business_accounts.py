@@ -1,4 +1,4 @@
-"""Connecting a location: its choices, what `check` and `refresh` say, and where the tokens are."""
+"""Connecting a location: its choices, what `check` says, and where the tokens are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from autoposter.publishers import AccountRejected, Refreshed
+from autoposter.publishers import AccountRejected, Transient
 from autoposter.testing import Lab, make_post
+from autoposter_google_business import tokens
 from autoposter_google_business.publisher import GoogleBusiness
 from autoposter_google_business.settings import LocationSettings
 from fake_google_business import ACCOUNT, LOCATION, FakeGoogleBusiness, Place
@@ -108,26 +109,7 @@ def test_check_does_not_take_a_token_that_google_forgot_for_a_no(lab: Lab, googl
     assert lab.check().ok
 
 
-# --- refresh, and the access token -----------------------------------------------------------------------------------
-
-
-def refreshed(lab: Lab) -> Refreshed:
-    with lab.at_work() as (publisher, _):
-        said = publisher.refresh()
-    assert said is not None
-    return said
-
-
-def test_the_refresh_token_stays_where_google_gives_no_other(lab: Lab) -> None:
-    assert refreshed(lab).credentials == GoogleBusiness.Credentials.model_validate(lab.platform.credentials)
-
-
-def test_another_refresh_token_takes_the_place_of_the_old(lab: Lab, google: FakeGoogleBusiness) -> None:
-    google.rotated = "1//another"
-
-    credentials = refreshed(lab).credentials
-
-    assert credentials == GoogleBusiness.Credentials.model_validate({**google.client, "refresh_token": "1//another"})
+# --- the access token -----------------------------------------------------------------------------------
 
 
 def test_one_access_token_serves_many_posts(lab: Lab, google: FakeGoogleBusiness) -> None:
@@ -146,14 +128,38 @@ def test_a_token_that_ends_soon_is_replaced_before_the_call(lab: Lab, google: Fa
     assert token_requests(google) == 2
 
 
-def test_a_token_that_google_forgot_is_replaced_for_the_next_attempt(lab: Lab, google: FakeGoogleBusiness) -> None:
+def test_a_token_that_google_took_back_is_replaced_for_the_next_attempt(
+    lab: Lab, google: FakeGoogleBusiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.prepare(lab.post())
     google.tokens.clear()
+    monkeypatch.setattr(tokens, "STILL_NEW", timedelta(0))
 
     first = lab.attempt(lab.post())
     second = lab.attempt(lab.post())
 
-    assert isinstance(first.error, AccountRejected) and second.platform_post_id
+    assert isinstance(first.error, Transient) and first.kind == "transient"
+    assert second.platform_post_id
+
+
+def test_of_two_attempts_whose_token_was_taken_back_the_second_leaves_the_new_one_alone(
+    lab: Lab, google: FakeGoogleBusiness
+) -> None:
+    with lab.at_work() as (publisher, _):
+        held = tokens.Tokens(str(google.settings["token_url"]), publisher.account.credentials)  # type: ignore[arg-type]
+        old = held.have(publisher.http)
+        assert held.is_refused(old)
+        new = held.have(publisher.http)
+
+        assert not held.is_refused(old)
+        assert held.held() == new != old
+
+
+def test_a_new_token_that_google_does_not_take_is_the_accounts_fault(lab: Lab, google: FakeGoogleBusiness) -> None:
+    lab.prepare(lab.post())
+    google.tokens.clear()
+
+    assert isinstance(lab.attempt(lab.post()).error, AccountRejected)
 
 
 def test_without_a_token_nothing_is_sent(lab: Lab, google: FakeGoogleBusiness) -> None:
