@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,3 +170,13 @@ def test_what_is_valid_is_what_google_takes() -> None:
             own = lab.own(post)
             assert [*problems(own)] == []
             assert lab.attempt(own).platform_post_id
+
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.mark.parametrize("text", re.findall(r"^```json\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE))
+def test_what_the_readme_shows_is_taken(text: str) -> None:
+    post = make_post(options=PostOptions.model_validate_json(text))
+
+    assert [*problems(post)] == []
