@@ -128,7 +128,8 @@ class Procrastinate(Contender):
 
     name = "procrastinate"
     settings = (
-        "polls each 0.05 s (default 5 s), as our workers poll Redis; listen/notify on; keeps finished jobs (default)"
+        "polls each 0.05 s (default 5 s), as our workers poll Redis; listen/notify on; keeps finished jobs (default); "
+        "the work runs in threads of its own"
     )
     command = (
         *("procrastinate", "--app", "peers.procrastinate_app.app", "worker"),

@@ -24,6 +24,9 @@ class Feeder(BaseScheduler):
     def wakeup(self) -> None:
         """Nothing to wake."""
 
+    def shutdown(self, wait: bool = True) -> None:
+        """Nothing to stop."""
+
 
 def _settings(url: str, threads: int) -> dict[str, Any]:
     store = SQLAlchemyJobStore(urlsplit(url)._replace(scheme="postgresql+psycopg2").geturl())

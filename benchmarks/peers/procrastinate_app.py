@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import procrastinate
 
 from peers import work
 
+#: The work blocks.  procrastinate would run it in the event loop's own threads, 6 on two cores.
+threads = ThreadPoolExecutor(64)
+
 
 def publish_of(app: procrastinate.App) -> Any:
     """The task, on this application."""
-    return app.task(name="publish")(lambda post_id: work.publish(post_id))
+
+    @app.task(name="publish")
+    async def publish(post_id: int) -> None:
+        await asyncio.get_running_loop().run_in_executor(threads, work.publish, post_id)
+
+    return publish
 
 
 def make(url: str) -> procrastinate.App:
