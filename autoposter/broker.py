@@ -1,9 +1,15 @@
-"""Dramatiq's Redis broker, made to survive what a hint may suffer: outages, refusals, garbage."""
+"""Dramatiq's Redis broker, made to survive what a hint may suffer: outages, refusals, garbage, clocks that differ.
+
+Dramatiq tells by each machine's own clock when a delayed message is due.  On the broker that moment stands in the
+database's time, which all machines know: what a sender is ahead would else be missing at the receiver, a claim would
+refuse the message as too early, and the post would be late by the seconds until it is dispatched again.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import dramatiq
@@ -15,6 +21,8 @@ from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
+
+from autoposter.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +89,8 @@ class SteadyConsumer(_RedisConsumer):
             del options[name]
         if not self.queue_name.endswith(".DQ"):
             options.pop("eta", None)
+        if isinstance(options.get("eta"), int | float):
+            options["eta"] -= self.broker.ahead_ms
         return (
             message.queue_name == self.queue_name
             and isinstance(message.actor_name, str)
@@ -132,6 +142,20 @@ def _is_soon(eta: object) -> bool:
 class SteadyBroker(RedisBroker):
     """The broker of autoposter."""
 
+    def __init__(self, clock: Clock, **options: Any) -> None:
+        super().__init__(**options)
+        self._clock = clock
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far the database's clock is ahead of this machine's, in milliseconds."""
+        return self._clock.offset_from_wall // timedelta(milliseconds=1)
+
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """Put a message on the broker, to be delivered after so many milliseconds."""
+        sent: dramatiq.Message[Any] = super().enqueue(message, delay=None if delay is None else delay + self.ahead_ms)
+        return sent
+
     @property
     def consumer_class(self) -> type[SteadyConsumer]:
         """What reads the messages."""
@@ -142,9 +166,9 @@ class SteadyBroker(RedisBroker):
         return int(self.client.llen(f"{NAMESPACE}:{QUEUE}"))
 
 
-def build_broker(url: str, middleware: list[dramatiq.Middleware]) -> SteadyBroker:
+def build_broker(url: str, middleware: list[dramatiq.Middleware], clock: Clock) -> SteadyBroker:
     """A broker on this Redis.  Connects to nothing yet."""
-    return SteadyBroker(client=connect(url), namespace=NAMESPACE, middleware=middleware)
+    return SteadyBroker(clock, client=connect(url), namespace=NAMESPACE, middleware=middleware)
 
 
 def connect(url: str) -> redis.Redis:

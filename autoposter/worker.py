@@ -82,6 +82,7 @@ class WorkerDuties(dramatiq.Middleware):
         self._parent = os.getppid()
         self._last_chores: float | None = None
         self._minute_scan_seen = threading.Event()
+        self._clock_is_wrong = False
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._unfit = threading.Event()
@@ -179,8 +180,12 @@ class WorkerDuties(dramatiq.Middleware):
 
     def _sign_of_life(self) -> None:
         offset = self._bench.clock.offset_from_wall
-        if abs(offset) > CLOCK_TOLERANCE:
-            log.warning("this machine's clock is %s away from the database's, which counts", offset)
+        if abs(offset) > CLOCK_TOLERANCE and not self._clock_is_wrong:
+            way = "behind" if offset > timedelta(0) else "ahead of"
+            log.warning(
+                "this machine's clock is %.1f s %s the database's, which counts", abs(offset.total_seconds()), way
+            )
+        self._clock_is_wrong = abs(offset) > CLOCK_TOLERANCE
         row = replace(self._row, platforms=self._bench.host.platforms(), clock_offset=offset)
         workers.seen(row, scanned=self._minute_scan_seen.is_set())
         self._minute_scan_seen.clear()

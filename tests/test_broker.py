@@ -16,6 +16,7 @@ from factories import Factories
 from processes import Processes
 
 from autoposter.broker import NAMESPACE, QUEUE, build_broker
+from autoposter.clock import Clock
 
 SECOND = timedelta(seconds=1)
 
@@ -206,8 +207,25 @@ def test_repeated_messages_publish_a_post_once_and_on_time(
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 2
 
 
+def test_machines_whose_clocks_differ_deliver_each_others_messages_in_time(
+    fresh: Factories, run_processes: Processes, wait_until: Callable[..., Any]
+) -> None:
+    """A message that came too early for its claim would be dispatched once more, two seconds after the due time."""
+    options = ("shifted", "--processes", "1", "--threads", "4", "--path", str(Path(__file__).parent))
+    behind, ahead = (run_processes.start("dramatiq", *options, SHIFT=seconds) for seconds in ("-20", "20"))
+    wait_until(lambda: len(fresh.query("select 1 from worker")) == 2, 20)
+
+    posts = [fresh.post((3 + number / 10) * SECOND) for number in range(30)]
+    wait_until(lambda: not fresh.query("select 1 from post_instance where status <> 'Posted'"), 30)
+
+    rows = [fresh.row("post_instance", post) for post in posts]
+    assert [row["id"] for row in rows if row["dispatched_at"] > row["scheduled_for"]] == []
+    assert behind.output.count("clock is 20.0 s behind the database's") == 1
+    assert ahead.output.count("clock is 20.0 s ahead of the database's") == 1
+
+
 def test_what_waits_on_the_broker_is_counted(redis_url: str, forger: Forger) -> None:
-    broker = build_broker(redis_url, [])
+    broker = build_broker(redis_url, [], Clock())
     assert broker.waiting() == 0
 
     forger.message()
@@ -219,7 +237,7 @@ def test_what_waits_on_the_broker_is_counted(redis_url: str, forger: Forger) -> 
 @pytest.mark.parametrize("error", [redis.ResponseError("OOM command not allowed"), redis.TimeoutError("late")])
 def test_a_redis_that_refuses_or_is_late_counts_as_away(redis_url: str, error: Exception) -> None:
     """Dramatiq's consumers survive a lost connection, and nothing else."""
-    client = build_broker(redis_url, []).client
+    client = build_broker(redis_url, [], Clock()).client
     if isinstance(error, redis.ResponseError):
         with pytest.raises(redis.ConnectionError, match="ResponseError"):
             client.execute_command("LPUSH", "only a key")
