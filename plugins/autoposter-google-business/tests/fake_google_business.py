@@ -58,8 +58,9 @@ class FakeGoogleBusiness(FakeServer):
     external_id = LOCATION
     listing_lag = timedelta(seconds=5)
 
-    def __init__(self) -> None:
+    def __init__(self, location: str = LOCATION, title: str = "Café Seed") -> None:
         super().__init__()
+        self.location_name = location
         self.client = {"client_id": "the-client.apps.example", "client_secret": f"GOCSPX-{secrets.token_hex(6)}"}
         self.refresh_token = f"1//{secrets.token_hex(8)}"
         self.token_lasts = 3599
@@ -69,7 +70,7 @@ class FakeGoogleBusiness(FakeServer):
         self.scopes = SCOPE
         self.api_enabled = True
         self.tokens: dict[str, float] = {}
-        self.places = {LOCATION: Place("Café Seed")}
+        self.places = {location: Place(title)}
         self.web = {PHOTO_URL: PHOTO}
         """What stands at which public address."""
         self.made: list[Made] = []
@@ -79,7 +80,7 @@ class FakeGoogleBusiness(FakeServer):
     @property
     def settings(self) -> Mapping[str, Any]:
         return {
-            "location": LOCATION,
+            "location": self.location_name,
             "api_url": f"{self.url}/v4",
             "accounts_url": f"{self.url}/management/v1",
             "locations_url": f"{self.url}/information/v1",
