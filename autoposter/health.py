@@ -36,6 +36,9 @@ SCHEDULER_WITHIN = timedelta(minutes=3)
 #: A clock further from the database's than this is worth a warning.
 CLOCK_TOLERANCE = timedelta(seconds=2)
 
+#: An API version that ends within this time is announced.
+ENDS_SOON = timedelta(days=90)
+
 #: Credentials that expire within this time are announced.
 EXPIRES_SOON = timedelta(days=7)
 
@@ -104,6 +107,13 @@ def _plugins(host: Host) -> Iterator[Check]:
         yield Check("plugins", Verdict.PROBLEM, f"The plugin {plugin.id} is broken: {plugin.error}")
     if not broken:
         yield Check("plugins", Verdict.OK, f"Platforms: {', '.join(host.platforms())}.")
+    today = Clock().now().date()
+    for plugin in host.plugins():
+        for platform, day in plugin.api_ends.items():
+            if day <= today + ENDS_SOON:
+                ends = "ends" if day > today else "has ended"
+                says = f"The version of the API of {platform} that is used by default {ends} on {day}:"
+                yield Check("plugins", Verdict.WARNING, f"{says} upgrade {plugin.distribution}.")
 
 
 def _media_root(settings: Settings) -> Iterator[Check]:

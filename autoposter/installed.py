@@ -12,6 +12,7 @@ import reprlib
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, distributions
 from inspect import getattr_static, iscoroutinefunction
@@ -46,6 +47,8 @@ class Plugin:
     """What it declares; None: wrongly.  Of a plugin that could not be imported nobody knows."""
     error: str | None = None
     """Why it, or one of its platforms, cannot be used."""
+    api_ends: Mapping[str, date] = field(default_factory=dict)
+    """By platform, when the version of its API ends that is used by default, where that is known."""
 
     @property
     def id(self) -> str:
@@ -108,7 +111,8 @@ def load(plugin: Plugin, entry_point: EntryPoint, *, known_error: str | None) ->
             trace = None if isinstance(error, _Broken) else error
             log.error("The plugin %s is broken: %s", plugin.id, broken.error, exc_info=trace)
         return Loaded(broken, {}, _manager().hook)
-    return Loaded(replace(plugin, platforms=_named(declared)), publishers, manager.hook)
+    ends = {name: publisher.api_ends for name, publisher in publishers.items() if publisher.api_ends}
+    return Loaded(replace(plugin, platforms=_named(declared), api_ends=ends), publishers, manager.hook)
 
 
 def _manager() -> pluggy.PluginManager:

@@ -23,6 +23,7 @@ from autoposter.outcomes import before_the_call, log_trace
 from autoposter.publishers import NotReady, Publisher, PublishError
 from autoposter.publishers.base import overrides
 from autoposter.publishers.texts import clean
+from autoposter.settling import rest
 from autoposter.store import preparations
 from autoposter.store.snapshots import Snapshot
 from autoposter.workbench import Tools, Workbench, equip
@@ -109,6 +110,7 @@ class Preparing:
                 return preparations.give_up(snapshot, f"It was not ready {kind.prepare_timeout} after it was due.")
             with self._bench.leases.watch(kind.prepare_timeout), equip(kind, snapshot, self._bench) as tools:
                 refused = self._ask(snapshot, tools)
+                rest(tools.publisher, tools.secrets)
         except Unequipped as unequipped:
             return preparations.set_aside(snapshot.post_id, unequipped.refusal.message)
         if refused is None:

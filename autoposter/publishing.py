@@ -29,7 +29,7 @@ from autoposter.preparing import make_ready
 from autoposter.publishers import AccountRejected, Delivery, NotReady, Post, Publisher, PublishError
 from autoposter.publishers.base import overrides
 from autoposter.publishers.texts import clean
-from autoposter.settling import settle, until_written
+from autoposter.settling import rest, settle, until_written
 from autoposter.store import account_states, claims, jobs, looks
 from autoposter.store.snapshots import Attempt
 from autoposter.workbench import Locked, Tools, Workbench, equip
@@ -69,6 +69,7 @@ def _claim(post_id: int, bench: Workbench) -> Attempt | None:
 def carry_out(attempt: Attempt, bench: Workbench) -> None:
     """Carry out a claimed attempt and settle it."""
     evidence: dict[str, Any] = {"worker": attempt.worker}
+    tools: Tools | None = None
     try:
         kind = publisher_class(attempt, bench.host)
         bench.leases.allow(attempt.job_id, kind.prepare_timeout + GRACE)
@@ -85,6 +86,8 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
         log.error("post %s: %s", attempt.post_id, outcome.message, exc_info=True)
     bench.leases.allow(attempt.job_id, None)
     settle(attempt, outcome, policy=bench.policy, ended_at=ended_at, evidence=evidence, announce=bench.announce)
+    if tools:
+        rest(tools.publisher, tools.secrets)
 
 
 def _unequipped(attempt: Attempt, why: Unequipped, bench: Workbench) -> Refused | Withdrawn:

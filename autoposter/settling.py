@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from autoposter import lifecycle
 from autoposter.database import DATABASE_AWAY, UNWRITABLE
 from autoposter.lifecycle import Confirmed, Outcome, Refused, RetryPolicy, Settlement, Status, Unknown, Withdrawn
+from autoposter.outcomes import log_trace
+from autoposter.publishers import Publisher
 from autoposter.store import account_states, jobs
 from autoposter.store.jobs import Ending
 from autoposter.store.snapshots import Attempt
@@ -74,6 +76,24 @@ def settle(
                     announce("autoposter_post_failed", attempt.job_id)
             else:
                 _lost(attempt, outcome)
+
+
+def rest(publisher: Publisher, secrets: Collection[str]) -> timedelta | None:
+    """Pause an account whose platform has said that its limits are nearly used up; for how long.
+
+    Raises DATABASE_AWAY.  A publisher that cannot say it has no say.
+    """
+    try:
+        asked = publisher.pause()
+    except Exception as error:
+        log_trace(error, secrets, "%s: its pause() failed", publisher.account.name)
+        return None
+    if not isinstance(asked, timedelta) or asked <= timedelta(0):
+        return None
+    pause = min(asked, lifecycle.LONGEST_RETRY_AFTER)
+    account_states.pause(publisher.account.id, pause, "The platform says that its limits are nearly used up.")
+    log.warning("%s (%s) pauses for %s: nearly used up", publisher.platform, publisher.account.name, pause)
+    return pause
 
 
 T = TypeVar("T")

@@ -69,6 +69,15 @@ class Puppet(Publisher):
         return Receipt(f"p{post.id}", f"https://example.org/{post.id}")
 
 
+class Thrifty(Puppet):
+    """Says when the platform should be left alone."""
+
+    platform = "thrifty"
+
+    def pause(self) -> Any:
+        return self._do("pause", None, None)
+
+
 class Checked(Puppet):
     """Can check its account."""
 
@@ -118,7 +127,7 @@ class BlindWithFind(Findable):
     delivery = Delivery.BLIND
 
 
-KINDS = (Puppet, Checked, Findable, Keyed, Forgetful, ForgetfulFindable, BlindWithFind)
+KINDS = (Puppet, Thrifty, Checked, Findable, Keyed, Forgetful, ForgetfulFindable, BlindWithFind)
 
 
 class Troupe(Host):

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from select import select
 
@@ -24,6 +24,7 @@ from autoposter.credentials import Keyring, new_key
 from autoposter.errors import WrongUsage
 from autoposter.local import Urls
 from autoposter.local.home import Home
+from autoposter.publishers.stub import Stub
 
 AUTOPOSTER = Path(sys.executable).parent / "autoposter"
 
@@ -524,6 +525,15 @@ def test_plugins_are_listed(run, board):
 
     assert listed["autoposter-board:board"] == {"board": "blind"}
     assert "autoposter:stub" in run("plugins").out
+
+
+def test_the_end_of_a_platforms_api_is_listed(run, board, monkeypatch):
+    monkeypatch.setattr(Stub, "api_ends", date(2028, 7, 29))
+
+    ends = {plugin["id"]: plugin["api_ends"] for plugin in run("plugins", "--json").json}
+
+    assert (ends["autoposter:stub"], ends["autoposter-board:board"]) == ({"stub": "2028-07-29"}, {})
+    assert "2028-07-29" in run("plugins").out
 
 
 def test_a_new_key_can_be_used(environment, capsys):

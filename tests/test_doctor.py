@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from autoposter import cli
 from autoposter.credentials import Keyring, new_key
+from autoposter.publishers.stub import Stub
 
 
 @dataclass
@@ -193,6 +194,18 @@ def test_what_is_not_set_is_said_in_one_sentence(doctor):
     assert said.of("database", "problem")[0].startswith("AUTOPOSTER_DATABASE_URL is not set")
     assert said.of("broker", "problem")[0].startswith("AUTOPOSTER_REDIS_URL is not set")
     assert said.code == 1
+
+
+@pytest.mark.parametrize(("days", "says"), [(-1, "has ended on"), (80, "ends on"), (100, None)])
+def test_the_end_of_a_platforms_api_is_told_in_time(doctor, alive, monkeypatch, days, says):
+    alive()
+    day = datetime.now(UTC).date() + timedelta(days=days)
+    monkeypatch.setattr(Stub, "api_ends", day)
+
+    said = doctor().of("plugins", "warning")
+
+    sentence = f"The version of the API of stub that is used by default {says} {day}: upgrade autoposter."
+    assert said == ([sentence] if says else [])
 
 
 def test_a_media_root_that_is_no_folder_is_a_problem(doctor, alive, tmp_path):

@@ -105,6 +105,18 @@ def test_a_post_within_prepare_ahead_is_begun_once(bench: Workbench, post: int, 
     assert (preparations.mark(), preparations.mark()) == ([post], [])
 
 
+def test_an_account_rests_when_preparing_has_nearly_used_up_its_limits(
+    bench: Workbench, post: int, factories: Factories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Slow, "pause", lambda publisher: 60 * SECOND)
+    begin()
+
+    Preparing(bench).prepare(post)
+
+    account = factories.row("channel_account", factories.row("post_instance", post)["channel_account_id"])
+    assert account["paused_until"] > datetime.now(UTC) + 50 * SECOND
+
+
 def test_what_is_not_ready_holds_no_thread_and_is_asked_again_with_its_progress(
     bench: Workbench, post: int, factories: Factories
 ) -> None:

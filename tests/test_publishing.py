@@ -779,6 +779,33 @@ def test_a_rate_limit_pauses_the_account_and_spreads_its_posts(
     assert factories.query("select count(*) from publish_job") == [(1,)]
 
 
+@pytest.mark.parametrize(("asked", "pause"), [(60 * SECOND, 60 * SECOND), (24 * HOUR, HOUR)])
+def test_an_account_rests_when_its_limits_are_nearly_used_up_although_the_post_is_out(
+    bench: Workbench, make: Any, post_row: Any, account_of: Any, asked: timedelta, pause: timedelta
+) -> None:
+    act(pause=returns(asked))
+    post = make("thrifty")
+
+    publish_post(post, bench)
+
+    assert post_row(post)["status"] == "Posted"
+    assert -5 * SECOND < account_of(post)["paused_until"] - datetime.now(UTC) - pause <= timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "act_of_pause", [returns(None), returns(-SECOND), returns("soon"), raises(RuntimeError("oops"))]
+)
+def test_an_account_that_asks_for_no_rest_goes_on(
+    bench: Workbench, make: Any, post_row: Any, account_of: Any, act_of_pause: Any
+) -> None:
+    act(pause=act_of_pause)
+    post = make("thrifty")
+
+    publish_post(post, bench)
+
+    assert (post_row(post)["status"], account_of(post)["paused_until"]) == ("Posted", None)
+
+
 def test_rate_limits_use_up_no_attempt(bench: Workbench, make: Any, factories: Factories, post_row: Any) -> None:
     post = make()
     act(publish=raises(RateLimited("slowly", SECOND)))

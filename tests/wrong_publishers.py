@@ -69,6 +69,17 @@ class ShoutsItsName(FakeBlind):
     platform = "FAKE-Board"
 
 
+@wrong("test_its_declaration_has_no_faults", "must be a date")
+class EndsAtNoDate(FakeBlind):
+    api_ends = "2028-07-29"
+
+
+@wrong("test_the_pause_that_it_asks_for_is_a_time", "says 60")
+class RestsForANumber(FakeBlind):
+    def pause(self) -> Any:
+        return 60
+
+
 @wrong("test_a_blind_one_has_no_find", "never called")
 class BlindThatFinds(FakeFindable):
     delivery = Delivery.BLIND

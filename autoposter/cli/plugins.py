@@ -19,6 +19,7 @@ def plugins(json: Json = False) -> None:
             "plugin": lambda plugin: plugin.id,
             "version": lambda plugin: plugin.version,
             "platforms": lambda plugin: ", ".join(plugin.platforms),
+            "API ends": lambda plugin: ", ".join(map(str, plugin.api_ends.values())),
             "problem": lambda plugin: plugin.error,
         },
     )
@@ -30,5 +31,6 @@ def _fields(plugin: Plugin) -> dict[str, object]:
         "distribution": plugin.distribution,
         "version": plugin.version,
         "platforms": {name: delivery and delivery.value for name, delivery in plugin.platforms.items()},
+        "api_ends": {name: str(day) for name, day in plugin.api_ends.items()},
         "error": plugin.error,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar
 
 import httpx2
@@ -45,6 +45,8 @@ class Publisher(ABC):
     """
     pictures: ClassVar[PictureLimits | None] = None
     """Which pictures the platform takes; the core names those that it does not.  None: `validate` says all."""
+    api_ends: ClassVar[date | None] = None
+    """When the platform ends the version of its API that is used by default; `doctor` warns of it.  None: not known."""
     publish_timeout: ClassVar[timedelta] = timedelta(seconds=30)
     """The whole deadline of the irreversible request."""
     find_after: ClassVar[timedelta] = timedelta(seconds=60)
@@ -87,6 +89,14 @@ class Publisher(ABC):
         Raises OutcomeUnknown where two posts fit, and ContentRejected where it was taken and then refused.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot look for posts.")
+
+    def pause(self) -> timedelta | None:
+        """How long to leave the platform alone because its limits are nearly used up; None: go on.
+
+        Asked when this instance has done its work, and answered from what it has heard by then (headers that tell the
+        usage), without a request.  The account's posts wait meanwhile, an hour at most, although nothing was refused.
+        """
+        return None
 
     def choices(self) -> Iterable[Choice]:
         """The accounts that the credentials given lead to, for a person to choose from: the pages of a user's token.

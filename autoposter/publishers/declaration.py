@@ -6,7 +6,7 @@ import inspect
 import re
 import reprlib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeGuard
 
 from pydantic import BaseModel
@@ -23,7 +23,7 @@ POSITIVE = ("publish_timeout", "prepare_timeout", "key_lasts")
 NOT_NEGATIVE = ("find_after", "prepare_ahead")
 
 MODELS = ("Credentials", "Settings", "Options")
-METHODS = ("validate", "prepare", "publish", "find", "choices", "check", "refresh")
+METHODS = ("validate", "prepare", "publish", "find", "pause", "choices", "check", "refresh")
 
 
 def faults(publisher: object) -> Iterator[str]:
@@ -45,6 +45,8 @@ def _faults(publisher: type[Publisher]) -> Iterator[str]:
             yield f"`{name}` must be a subclass of pydantic.BaseModel"
     if not isinstance(publisher.setup, str):
         yield "`setup` must be a text"
+    if not isinstance(publisher.api_ends, date | None) or isinstance(publisher.api_ends, datetime):
+        yield "`api_ends` must be a date"
     for name in POSITIVE + NOT_NEGATIVE:
         yield from _wrong_time(name, getattr(publisher, name))
     yield from _wrong_pictures(publisher.pictures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import timedelta
 from urllib.parse import quote, quote_plus, urlsplit
 
 from autoposter.publishers import Receipt
@@ -94,6 +95,17 @@ class CallTests(Conformance):
         lab.follow(slow(300))
         attempt = lab.attempt(post, prepared)
         assert attempt.platform_post_id, f"The answer took 300 ms, and {attempt}."
+
+    def test_the_pause_that_it_asks_for_is_a_time(self, lab: Lab) -> None:
+        """None, or longer than nothing; said without a request."""
+        post = lab.post()
+        prepared = lab.prepare(post)
+        with lab.at_work() as (publisher, wire):
+            publisher.publish(post, prepared)
+            calls = len(wire.evidence["calls"])
+            asked = publisher.pause()
+            assert asked is None or (isinstance(asked, timedelta) and asked > timedelta(0)), f"pause() says {asked!r}."
+            assert len(wire.evidence["calls"]) == calls, "pause() sends requests."
 
     def test_two_posts_are_two(self, lab: Lab) -> None:
         """Also with the same text: their owner wants both."""

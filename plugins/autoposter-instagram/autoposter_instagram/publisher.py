@@ -28,6 +28,7 @@ from . import accounts, finding, models, rules
 from .errors import TABLE
 from .graph.client import Graph
 from .graph.errors import GraphError, Stage, refusals
+from .graph.versions import DEFAULT, ENDS
 from .preparation import Preparation, Prepared
 
 
@@ -41,6 +42,7 @@ class Instagram(Publisher):
     Options = models.Options
     setup = accounts.SETUP
     pictures = rules.PICTURES
+    api_ends = ENDS[DEFAULT]
     publish_timeout = timedelta(seconds=60)
     find_after = timedelta(minutes=5)  # the listing's delay is not documented; 5 minutes are advised for reels
     prepare_ahead = timedelta(hours=1)  # a container lives for 24 h
@@ -92,6 +94,10 @@ class Instagram(Publisher):
         """Ask the container, then the listing."""
         with refusals(TABLE, Stage.PREPARE):
             return finding.find(self._graph, self._user, post, prepared)
+
+    def pause(self) -> timedelta | None:
+        """By the usage headers of what was asked."""
+        return self._graph.pause
 
     def check(self) -> AccountCheck:
         """Whose token it is, what it lacks, and when it expires."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -146,3 +146,18 @@ def test_an_address_without_a_version_is_refused(api_url: str) -> None:
 
 def test_a_slash_at_the_end_of_the_address_does_not_matter() -> None:
     assert models.Settings(ig_user_id="1", api_url="https://graph.facebook.com/v26.0/").api_url.endswith("v26.0")
+
+
+def test_the_account_rests_when_its_limits_are_nearly_used_up(lab: Lab, fake: FakeInstagram) -> None:
+    fake.usage = {"X_App_Usage": '{"call_count": 96, "total_time": 25, "total_cputime": 25}'}
+
+    with lab.at_work() as (publisher, _wire):
+        before = publisher.pause()
+        publisher.check()
+        after = publisher.pause()
+
+    assert (before, after) == (None, timedelta(minutes=5))
+
+
+def test_the_end_of_the_default_version_is_told() -> None:
+    assert Instagram.api_ends == date(2028, 7, 29)
