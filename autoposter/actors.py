@@ -75,6 +75,7 @@ logs.configure(settings.log_level, settings.log_format)
 connect_to(settings.database_url.get_secret_value())
 bench = _bench(settings)
 preparing = Preparing(bench)
+pace = scanning.Pace()
 validations = validating.Validating()
 
 
@@ -89,6 +90,7 @@ def dispatch() -> scanning.Found:
         max_lateness=settings.max_lateness,
         waiting=broker.waiting(),
         send_overdue=lambda post_id, _: publish_overdue.send(post_id),
+        pace=pace,
     )
 
 

@@ -277,6 +277,31 @@ def test_a_long_backlog_keeps_nothing_from_being_on_time(
     assert broker.sent == [fresh]
 
 
+def test_looking_for_overdue_posts_in_vain_takes_a_twentieth_of_the_time_at_most(
+    broker: Broker, make_post: Any, make_account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a disabled account has many: they are read each time."""
+    now = 1000.0
+    monkeypatch.setattr(scanning.time, "monotonic", lambda: now)
+    make_post(-HOUR, channel_account_id=make_account(status="disabled"))
+    pace = scanning.Pace()
+
+    def scan() -> list[int]:
+        broker.sent.clear()
+        scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, waiting=0, pace=pace)
+        return list(broker.sent)
+
+    assert scan() == []
+    pace.took(0.2, fruitless=True)
+    overdue, on_time = make_post(-HOUR), make_post(SECOND)
+    now += 3.9
+    assert scan() == [on_time]
+    now += 0.1
+    assert scan() == [overdue]
+    pace.took(0.2, fruitless=False)
+    assert pace.is_time()
+
+
 def test_a_thousand_posts_of_one_moment_are_one_scan_and_the_rest_follows_at_once(
     scan: Any, broker: Broker, factories: Factories
 ) -> None:
