@@ -108,7 +108,7 @@ def _send(post_id: int, delay: timedelta) -> None:
 
 # Without Dramatiq's Retries and TimeLimit: the database decides what is tried again, and a time limit that raises
 # between any two bytecodes cannot stop a blocked call.
-duties = WorkerDuties(bench, scan=dispatch, chores=do_chores, threads_known=preparing.allow)
+duties = WorkerDuties(bench, scan=dispatch, chores=do_chores, threads_known=preparing.allow, stopping=preparing.stop)
 broker = build_broker(settings.redis_url.get_secret_value(), [PeriodiqMiddleware(), duties], bench.clock)
 dramatiq.set_broker(broker)
 actor = partial(dramatiq.actor, broker=broker)

@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.assembling import Unequipped, publisher_class
+from autoposter.clock import Stopwatch
 from autoposter.database import DATABASE_AWAY, UNREADABLE
 from autoposter.lifecycle import LONGEST_RETRY_AFTER, ErrorKind, Refused, retry_delay
 from autoposter.outcomes import before_the_call, log_trace
@@ -36,8 +37,8 @@ LARGEST_PREPARED = 100_000  # characters
 #: A platform is not asked more often than this whether it is ready.
 SHORTEST_PAUSE = timedelta(seconds=1)
 
-#: A preparation that finds no thread free for it comes back after this.
-NO_THREAD_PAUSE = timedelta(seconds=2)
+#: What found no thread within this is dispatched again by the scan, perhaps to another process.
+LONGEST_WAIT = preparations.PAUSE * 2 / 3
 
 #: Shorter secrets are not looked for in what is prepared: a name or a number that happens to stand there is none.
 SHORTEST_SECRET = 12  # characters
@@ -55,7 +56,9 @@ class Preparing:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._slots = threading.BoundedSemaphore(2)
+        self._waiting: dict[int, Stopwatch] = {}
         self._under_way: set[int] = set()
+        self._stopping = False
         self._lock = threading.Lock()
 
     def allow(self, threads: int) -> None:
@@ -63,19 +66,42 @@ class Preparing:
         self._slots = threading.BoundedSemaphore(max(1, threads // THREAD_SHARE))
 
     def prepare(self, post_id: int) -> None:
-        """Prepare a post, or ask its platform whether it is ready.  Trouble of our own is left to the next scan."""
+        """Prepare a post, or ask its platform whether it is ready.  Trouble of our own is left to the next scan.
+
+        Without a thread free for it the post waits, and this returns: who prepares another one goes on with it.
+        """
+        with self._lock:
+            if post_id not in self._under_way:
+                self._waiting.setdefault(post_id, Stopwatch())
         slots = self._slots
-        if not slots.acquire(blocking=False):
-            preparations.postpone(post_id, NO_THREAD_PAUSE)
-            return
+        # Asked again after the release: another may have come to wait just before it.
+        while self._waiting and slots.acquire(blocking=False):
+            try:
+                while (waiting := self._next()) is not None:
+                    self._prepare_one(waiting)
+            finally:
+                slots.release()
+
+    def stop(self) -> None:
+        """Begin nothing more; the next scan of another process finds it."""
+        self._stopping = True
+
+    def _next(self) -> int | None:
+        with self._lock:
+            while self._waiting:
+                post_id = next(iter(self._waiting))
+                waited = self._waiting.pop(post_id)
+                if not self._stopping and waited.elapsed < LONGEST_WAIT:
+                    return post_id
+        return None
+
+    def _prepare_one(self, post_id: int) -> None:
         try:
-            snapshot = None if post_id in self._under_way else self._read(post_id)
+            snapshot = self._read(post_id)
             if snapshot is not None:
                 self._prepare(snapshot)
         except DATABASE_AWAY as error:
             log.warning("preparing post %s waits for the database: %s", post_id, error)
-        finally:
-            slots.release()
 
     def renew(self) -> None:
         """Keep the other processes from preparing too what is being uploaded here, however long it takes."""

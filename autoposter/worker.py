@@ -73,11 +73,13 @@ class WorkerDuties(dramatiq.Middleware):
         scan: Callable[[], Found],
         chores: Callable[[], None],
         threads_known: Callable[[int], None],
+        stopping: Callable[[], None],
     ) -> None:
         self._bench = bench
         self._scan = scan
         self._chores = chores
         self._threads_known = threads_known
+        self._say_stopping = stopping
         self._booted_at = time.monotonic()
         self._parent = os.getppid()
         self._last_chores: float | None = None
@@ -131,6 +133,7 @@ class WorkerDuties(dramatiq.Middleware):
         """Dispatch nothing more; leases are renewed until all attempts have ended."""
         log.info("worker %s stops; %s attempts are under way", self._row.id, self._bench.leases.held())
         self._stopping.set()
+        self._say_stopping()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Everything has ended."""

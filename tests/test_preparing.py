@@ -12,6 +12,7 @@ import pytest
 from factories import Factories
 from staging import Stage
 
+from autoposter import preparing as preparing_module
 from autoposter.clock import Clock
 from autoposter.credentials import Keyring
 from autoposter.leases import Leases
@@ -217,16 +218,51 @@ def test_a_row_that_cannot_be_read_is_not_prepared_and_ends_at_its_due_time(
     assert factories.row("post_instance", post)["status"] == "Failed"
 
 
-def test_only_a_quarter_of_the_threads_prepare_at_once(bench: Workbench, post: int, factories: Factories) -> None:
+def test_only_a_quarter_of_the_threads_prepare_at_once_and_go_on_with_what_had_to_wait(
+    bench: Workbench, factories: Factories
+) -> None:
+    account = factories.account(platform="slow")
+    posts = [factories.post(HOUR / 2, channel_account_id=account) for _ in range(20)]
+    begin()
+    preparing, busy, go_on = Preparing(bench), threading.Event(), threading.Event()
+    preparing.allow(threads=4)
+
+    def upload() -> None:
+        busy.set()
+        assert go_on.wait(5)
+
+    Slow.meanwhile = upload
+    first = threading.Thread(target=preparing.prepare, args=(posts[0],))
+    first.start()
+    assert busy.wait(5)
+    for post in posts:
+        preparing.prepare(post)  # returns at once
+    while_busy = len(Slow.calls)
+    go_on.set()
+    first.join(5)
+
+    assert (while_busy, len(Slow.calls)) == (1, 20)
+
+
+def test_a_worker_that_stops_begins_to_prepare_nothing_more(bench: Workbench, post: int) -> None:
     begin()
     preparing = Preparing(bench)
-    preparing.allow(threads=4)
-    preparing._slots.acquire()
 
+    preparing.stop()
     preparing.prepare(post)
 
     assert Slow.calls == []
-    assert factories.row("post_instance", post)["prepare_at"] is not None
+
+
+def test_what_waited_so_long_that_another_may_have_it_is_left_to_the_scan(
+    bench: Workbench, post: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin()
+    monkeypatch.setattr(preparing_module, "LONGEST_WAIT", timedelta(0))
+
+    Preparing(bench).prepare(post)
+
+    assert Slow.calls == []
 
 
 # --- Two at once, and edits meanwhile ------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def _still_says(snapshot: Snapshot) -> bool:
 
 
 def postpone(post_id: int, delay: timedelta) -> None:
-    """Prepare later: there is no thread for it now, or the platform is in trouble."""
+    """Prepare later: the platform is in trouble."""
     with single_statement():
         row(
             f"update post_instance p set prepare_at = {ASK_AGAIN} where id = %(id)s and prepare_at is not null"
