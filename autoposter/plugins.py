@@ -139,7 +139,10 @@ class Host:
         if left_out:
             return f"Nobody can publish on {platform}: AUTOPOSTER_PLUGINS leaves out {left_out[0].distribution}."
         reasons = f"No installed plugin publishes on {platform}; there are: {', '.join(self.platforms()) or 'none'}"
-        return f"{reasons}; {_are_broken(broken)}." if broken else f"{reasons}."
+        if broken:
+            return f"{reasons}; {_are_broken(broken)}."
+        custom = f"autoposter-{platform.replace('_', '-')}"
+        return f"{reasons}. Install the one that does (by custom {custom}), then `autoposter posts retry`."
 
 
 def _path_now() -> list[tuple[str, int]]:

@@ -46,7 +46,10 @@ class Running:
 
 
 class Processes:
-    """Starts commands of this environment (`dramatiq`, `periodiq`, `autoposter`), with our settings and no others."""
+    """Starts commands of this environment (`dramatiq`, `periodiq`, `autoposter`), with our settings and no others.
+
+    A command that is a whole path may be another environment's.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder = folder
@@ -57,7 +60,7 @@ class Processes:
         """Start a command; `settings` are environment variables added for it alone."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTOPOSTER_")}
         environment |= self._settings | settings
-        log = self.folder / f"{len(self._all) + 1:02}-{command[0]}.log"
+        log = self.folder / f"{len(self._all) + 1:02}-{Path(command[0]).name}.log"
         program = Path(sys.executable).parent / command[0]
         with log.open("wb") as output:
             popen = subprocess.Popen(

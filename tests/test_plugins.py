@@ -233,7 +233,10 @@ def test_many_threads_get_one_class_of_a_plugin_installed_while_running(install:
 def test_an_unknown_platform_is_named_with_those_that_are_there(install: Install) -> None:
     install("autoposter-board")
 
-    assert refusal(Host(), "tiktok") == "No installed plugin publishes on tiktok; there are: board, stub."
+    assert refusal(Host(), "tiktok") == (
+        "No installed plugin publishes on tiktok; there are: board, stub."
+        " Install the one that does (by custom autoposter-tiktok), then `autoposter posts retry`."
+    )
 
 
 def test_a_refusal_is_an_error_for_people() -> None:
