@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoposter import hookimpl
-from autoposter.publishers import Post, Publisher, Receipt
+from autoposter.publishers import NotReady, Post, Publisher, Receipt
 from autoposter.testing.publishers import FakeFindable
 
 
@@ -33,10 +35,37 @@ class Hanging(FakeFindable):
         return super().publish(post, prepared)
 
 
+class Preparing(FakeFindable):
+    """Its platform works on each post's media for so many seconds as `ODD_PREPARING_SECONDS` says."""
+
+    platform = "preparing"
+    prepare_ahead = timedelta(hours=1)
+
+    def prepare(self, post: Post, prepared: dict[str, Any]) -> dict[str, Any]:
+        """Begin once per content, then wait for the platform."""
+        if not prepared:
+            _note_upload(post)
+            raise NotReady({"text": post.caption, "begun_at": time.time()}, retry_after=timedelta(seconds=2))
+        if time.time() < prepared["begun_at"] + float(os.environ["ODD_PREPARING_SECONDS"]):
+            raise NotReady(prepared, retry_after=timedelta(seconds=2))
+        return prepared
+
+    def publish(self, post: Post, prepared: dict[str, Any]) -> Receipt:
+        """Publish what was prepared, if it is of this post."""
+        if prepared["text"] != post.caption:
+            raise ValueError("prepared for another text")
+        return super().publish(post, prepared)
+
+
+def _note_upload(post: Post) -> None:
+    with Path(os.environ["ODD_UPLOADS"]).open("a") as file:
+        file.write(json.dumps([post.id, post.caption]) + "\n")
+
+
 @hookimpl
 def autoposter_publishers() -> Iterable[type[Publisher]]:
-    """Both."""
-    return [Patient, Hanging]
+    """All of them."""
+    return [Patient, Hanging, Preparing]
 
 
 def install(folder: Path) -> None:
