@@ -14,7 +14,7 @@ import dramatiq
 import redis
 from periodiq import PeriodiqMiddleware, cron
 
-from autoposter import events, logs, publishing, recovery, scanning, validating
+from autoposter import events, logs, publishing, recovery, refreshing, scanning, validating
 from autoposter.broker import build_broker
 from autoposter.clock import Clock
 from autoposter.credentials import Keyring
@@ -95,8 +95,10 @@ def dispatch() -> scanning.Found:
 
 
 def do_chores() -> None:
-    """What is not urgent: begin to prepare, end what came too late, mend what another program wrote differently."""
+    """What is not urgent: begin to prepare, refresh, warn, end what came too late, mend what another program wrote."""
     scanning.begin_preparing(bench.host.prepare_ahead())
+    refreshing.dispatch_due(refresh.send)
+    refreshing.warn_of_expiry()
     scanning.end_missed_posts(settings.max_lateness, bench.announce)
     scanning.mend_stray_posts(settings.max_attempts)
 
@@ -136,6 +138,12 @@ def look(job_id: int) -> None:
 def prepare(post_id: int) -> None:
     """Prepare a post ahead of its due time."""
     preparing.prepare(post_id)
+
+
+@actor(priority=15)
+def refresh(account_id: int) -> None:
+    """Get new credentials for an account before the old ones expire."""
+    refreshing.refresh_ahead(account_id, bench)
 
 
 @actor(priority=25)

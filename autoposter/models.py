@@ -51,6 +51,9 @@ class ChannelAccount(Model):
     last_error = peewee.TextField(null=True)
     checked_at = UtcDateTimeField(null=True)
     refreshing_until = UtcDateTimeField(null=True)
+    refresh_at = UtcDateTimeField(null=True)
+    refresh_failures = peewee.IntegerField(default=0)
+    expiry_warned_at = UtcDateTimeField(null=True)
     created_at = UtcDateTimeField()
     updated_at = UtcDateTimeField()
 

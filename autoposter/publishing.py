@@ -10,7 +10,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from autoposter import lifecycle
+from autoposter import lifecycle, refreshing
 from autoposter.assembling import Unequipped, publisher_class, validated
 from autoposter.clock import Stopwatch
 from autoposter.database import DATABASE_AWAY, UNREADABLE
@@ -78,9 +78,9 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
         with equip(kind, attempt, bench) as tools:
             outcome = _attempt(attempt, tools, bench)
             ended_at = bench.clock.now()
-            evidence |= tools.wire.evidence
             if isinstance(outcome, Refused) and outcome.kind is ErrorKind.ACCOUNT:
                 outcome = _account_rejected(attempt, outcome, tools, evidence, bench)
+            evidence |= tools.wire.evidence
     except Unequipped as unequipped:
         outcome, ended_at = _unequipped(attempt, unequipped, bench), None
         log.error("post %s: %s", attempt.post_id, outcome.message, exc_info=True)
@@ -188,14 +188,14 @@ def call(attempt: Attempt, tools: Tools, prepared: dict[str, Any], *, promised: 
 def _account_rejected(
     attempt: Attempt, refusal: Refused, tools: Tools, evidence: dict[str, Any], bench: Workbench
 ) -> Refused:
-    """What follows a rejected account: other credentials by now, or a disconnected account, or only a refused post."""
+    """What follows a rejected account: other credentials, or a disconnected account, or only a refused post."""
     evidence["account_rejected"] = True
-    version = attempt.account.credentials_version
-    now = until_written(lambda: account_states.credentials_version(attempt.account.id))
-    if not attempt.was_rejected and now != version:
-        return Refused(ErrorKind.TRANSIENT, f"{refusal.message} It was reconnected meanwhile.")
+    bench.leases.allow(attempt.job_id, refreshing.RIGHT_LASTS + GRACE)
+    if again := refreshing.after_rejection(attempt, refusal, tools, bench):
+        return again
     if _still_works(tools):
         return refusal
+    version = attempt.account.credentials_version
     if until_written(
         lambda: account_states.disconnect(attempt.account.id, credentials_version=version, reason=refusal.message)
     ):

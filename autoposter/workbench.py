@@ -78,6 +78,14 @@ def equip(kind: type[Publisher], attempt: Snapshot, bench: Workbench) -> Iterato
         yield tools
 
 
+@contextmanager
+def open_account(kind: type[Publisher], account: AccountRow, keyring: Keyring) -> Iterator[tuple[Publisher, Wire]]:
+    """A publisher of an account, for what is not about a post.  Raises as `equip` does."""
+    values = _decrypted(account, keyring)
+    with Wire(secrets=texts(values)) as wire:
+        yield kind(known_account(kind, account, values), wire.client), wire
+
+
 def _decrypted(account: AccountRow, keyring: Keyring) -> dict[str, Any]:
     try:
         return keyring.decrypt(account.id, account.credentials)
@@ -94,21 +102,26 @@ def _tools(
     bench: Workbench,
 ) -> Tools:
     account = attempt.account
-    credentials = parsed(kind.Credentials, values, ErrorKind.ACCOUNT, f"The credentials of {account.name}")
-    settings = parsed(kind.Settings, account.settings, ErrorKind.ACCOUNT, f"The settings of {account.name}")
+    known = known_account(kind, account, values)
     post = post_of(
         attempt, attempt.content, attempt.idempotency_key, parsed_options(kind, attempt.content), bench.shelf
     )
     earlier = attempt.found_absent if isinstance(attempt, Attempt) else None
     earlier_post = _earlier_post(attempt, earlier, kind, bench.shelf) if earlier else None
-    known = Account(
+    return Tools(kind(known, wire.client), post, earlier_post, wire, secrets)
+
+
+def known_account(kind: type[Publisher], account: AccountRow, values: dict[str, Any]) -> Account:
+    """The account that a publisher is handed, with these values of its credentials.  Raises Unequipped."""
+    credentials = parsed(kind.Credentials, values, ErrorKind.ACCOUNT, f"The credentials of {account.name}")
+    settings = parsed(kind.Settings, account.settings, ErrorKind.ACCOUNT, f"The settings of {account.name}")
+    return Account(
         id=account.id,
         name=account.name,
         external_id=account.external_id,
         settings=settings,
         credentials=credentials,
     )
-    return Tools(kind(known, wire.client), post, earlier_post, wire, secrets)
 
 
 def _earlier_post(attempt: Snapshot, earlier: dict[str, Any], kind: type[Publisher], shelf: MediaShelf) -> Post:

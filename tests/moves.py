@@ -108,3 +108,8 @@ def expire(factories: Factories, attempt: Attempt) -> Expired:
     """Let the lease of an attempt be over; what `expired` says of it."""
     factories.query("update publish_job set lease_until = now() - interval '1 s' where id = %s", (attempt.job_id,))
     return next(lost for lost in leases.expired() if lost.job_id == attempt.job_id)
+
+
+def expire_right(factories: Factories, account_id: int) -> None:
+    """Let the right to refresh an account run out, as if its holder were slow."""
+    factories.query("update channel_account set refreshing_until = now() - interval '1 s' where id = %s", (account_id,))

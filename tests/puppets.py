@@ -87,6 +87,19 @@ class Checked(Puppet):
         return self._do("check", None, AccountCheck(ok=True))
 
 
+class Renewable(Checked):
+    """Can refresh its token."""
+
+    platform = "renewable"
+
+    class Credentials(BaseModel):
+        token: SecretStr
+        refresh_token: SecretStr | None = None
+
+    def refresh(self) -> Any:
+        return self._do("refresh", None, None)
+
+
 class Findable(Puppet):
     """Can look for its posts."""
 
@@ -127,7 +140,7 @@ class BlindWithFind(Findable):
     delivery = Delivery.BLIND
 
 
-KINDS = (Puppet, Thrifty, Checked, Findable, Keyed, Forgetful, ForgetfulFindable, BlindWithFind)
+KINDS = (Puppet, Thrifty, Checked, Renewable, Findable, Keyed, Forgetful, ForgetfulFindable, BlindWithFind)
 
 
 class Troupe(Host):
