@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -65,16 +65,26 @@ def parsed(model: type[BaseModel], values: Any, kind: ErrorKind, what: str) -> B
         # Without the input: it may be a secret.
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = _not_a_field(model, where) if first["type"] == "extra_forbidden" else f"{where}: {first['msg']}"
+        said = _not_a_field(model, first["loc"]) if first["type"] == "extra_forbidden" else f"{where}: {first['msg']}"
         raise Unequipped(Refused(kind, f"{what} are wrong: {said.removeprefix(': ')}.")) from None
 
 
-def _not_a_field(model: type[BaseModel], name: str) -> str:
-    fields = list(model.model_fields)
-    near = get_close_matches(name, fields, n=1)
+def _not_a_field(model: type[BaseModel], where: tuple[int | str, ...]) -> str:
+    name, fields = ".".join(map(str, where)), list(_inner(model, where[:-1]).model_fields)
+    near = get_close_matches(str(where[-1]), fields, n=1)
     if near:
         return f"{name} is none of them (did you mean {near[0]}?)"
     return f"{name} is none of them; there are {', '.join(fields) or 'none'}"
+
+
+def _inner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that stands in a model at this place, as far as its annotations tell."""
+    for name in path:
+        if isinstance(name, str) and name in model.model_fields:
+            annotation = model.model_fields[name].annotation
+            kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+            model = next((kind for kind in kinds if issubclass(kind, BaseModel)), model)
+    return model
 
 
 def problems(snapshot: Snapshot, host: Host, shelf: MediaShelf) -> list[str]:

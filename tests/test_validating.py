@@ -24,6 +24,11 @@ SHELF = MediaShelf(None, None)
 HOUR = timedelta(hours=1)
 
 
+class Frame(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    width: int = 1
+
+
 class Short(Publisher):
     """Takes five characters."""
 
@@ -34,6 +39,8 @@ class Short(Publisher):
     class Options(BaseModel):
         model_config = ConfigDict(extra="forbid")
         colour: str = "red"
+        frame: Frame | None = None
+        pins: list[Frame] = []
 
     def validate(self, post: Post) -> Iterable[str]:
         if Short.trouble:
@@ -73,6 +80,18 @@ def soon(factories: Factories, account: int, **content: Any) -> int:
     [
         ({"caption": "Far too long"}, "12 characters; Short takes 5"),
         ({"caption": "ok", "options": {"short": {"color": "blue"}}}, "color is none of them (did you mean colour?)"),
+        (
+            {"caption": "ok", "options": {"short": {"frame": {"with": 7}}}},
+            "frame.with is none of them (did you mean width?)",
+        ),
+        (
+            {"caption": "ok", "options": {"short": {"frame": {"colour": 7}}}},
+            "frame.colour is none of them; there are width",
+        ),
+        (
+            {"caption": "ok", "options": {"short": {"pins": [{"wide": 7}]}}},
+            "pins.0.wide is none of them (did you mean wi",
+        ),
         ({"caption": "ok", "options": {"short": {"colour": 7}}}, "colour: Input should be a valid string"),
     ],
 )
