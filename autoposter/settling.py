@@ -85,7 +85,7 @@ def rest(publisher: Publisher, secrets: Collection[str]) -> timedelta | None:
     """
     try:
         asked = publisher.pause()
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: it is the plugin's own, and must not end the thread
         log_trace(error, secrets, "%s: its pause() failed", publisher.account.name)
         return None
     if not isinstance(asked, timedelta) or asked <= timedelta(0):

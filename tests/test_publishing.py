@@ -793,7 +793,8 @@ def test_an_account_rests_when_its_limits_are_nearly_used_up_although_the_post_i
 
 
 @pytest.mark.parametrize(
-    "act_of_pause", [returns(None), returns(-SECOND), returns("soon"), raises(RuntimeError("oops"))]
+    "act_of_pause",
+    [returns(None), returns(-SECOND), returns("soon"), raises(RuntimeError("oops")), raises(SystemExit(1))],
 )
 def test_an_account_that_asks_for_no_rest_goes_on(
     bench: Workbench, make: Any, post_row: Any, account_of: Any, act_of_pause: Any
