@@ -59,22 +59,24 @@ def post_of(snapshot: Snapshot, content: dict[str, Any], key: str, options: Base
 
 
 def parsed(model: type[BaseModel], values: Any, kind: ErrorKind, what: str) -> BaseModel:
+    """The values as an instance of the model.  Raises Unequipped, which names every mistake in them."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
         # Without the input: it may be a secret.
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        said = _not_a_field(model, first["loc"]) if first["type"] == "extra_forbidden" else f"{where}: {first['msg']}"
-        raise Unequipped(Refused(kind, f"{what} are wrong: {said.removeprefix(': ')}.")) from None
+        mistakes = error.errors(include_input=False, include_url=False)[:MOST_PROBLEMS]
+        said = "; ".join(_mistake(model, each["loc"], each["type"], each["msg"]) for each in mistakes)
+        raise Unequipped(Refused(kind, f"{what} are wrong: {said}.")) from None
 
 
-def _not_a_field(model: type[BaseModel], where: tuple[int | str, ...]) -> str:
-    name, fields = ".".join(map(str, where)), list(_inner(model, where[:-1]).model_fields)
-    near = get_close_matches(str(where[-1]), fields, n=1)
-    if near:
-        return f"{name} is none of them (did you mean {near[0]}?)"
-    return f"{name} is none of them; there are {', '.join(fields) or 'none'}"
+def _mistake(model: type[BaseModel], where: tuple[int | str, ...], kind: str, message: str) -> str:
+    path = ".".join(map(str, where))
+    if kind != "extra_forbidden":
+        return f"{path}: {message}" if path else message
+    fields = list(_inner(model, where[:-1]).model_fields)
+    if near := get_close_matches(str(where[-1]), fields, n=1):
+        return f"{path} is none of them (did you mean {near[0]}?)"
+    return f"{path} is none of them; there are {', '.join(fields) or 'none'}"
 
 
 def _inner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:

@@ -46,6 +46,12 @@ def guard() -> None:
         logging.lastResort.setFormatter(BareFormatter())
 
 
+def without_traces() -> None:
+    """Let lines that nothing configured be one sentence, without the stack trace below: a person reads them."""
+    if logging.lastResort:
+        logging.lastResort.setFormatter(SentenceFormatter())
+
+
 def _uncaught_there(how: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> None:
     _uncaught(how.exc_type, how.exc_value, how.exc_traceback)
 
@@ -89,6 +95,14 @@ class BareFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The message, and the stack trace below it."""
         return redaction.known.text(super().format(record))
+
+
+class SentenceFormatter(logging.Formatter):
+    """The first line of the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Without what is below it."""
+        return redaction.known.text(record.getMessage().partition("\n")[0])
 
 
 class JsonFormatter(logging.Formatter):

@@ -84,6 +84,10 @@ class Host:
         brought = self._brought
         return [_with_conflicts(loaded.plugin, brought) for loaded in self._loaded.values()]
 
+    def left_out(self) -> list[Plugin]:
+        """The installed plugins that may not be used: nothing of them is imported."""
+        return [replace(plugin, error="AUTOPOSTER_PLUGINS leaves it out.") for plugin in self._left_out]
+
     def refresh(self) -> None:
         """Look once more at what is installed.  What works stays as it is; what was broken is tried again.
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 
 from autoposter.assembling import problems
+from autoposter.database import DATABASE_AWAY
 from autoposter.errors import Refused
 from autoposter.media import MediaShelf
 from autoposter.outcomes import log_trace
 from autoposter.plugins import Host
 from autoposter.store import happenings, validations
+from autoposter.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +30,20 @@ def refuse_problems(post_id: int, host: Host, shelf: MediaShelf) -> None:
     snapshot = happenings.post(post_id)
     if snapshot is None or snapshot.account.platform not in host.platforms():
         return
-    if found := problems(snapshot, host, shelf):
+    if found := _problems(snapshot, host, shelf):
         raise Refused(f"{snapshot.account.platform} would refuse this post: {' '.join(found)}")
 
 
 def validate(post_id: int, host: Host, shelf: MediaShelf) -> list[str]:
     """Find what a post's platform would refuse, and note it in `last_error`, or that it is mended.
 
-    Returns the reasons.  A `validate` that fails itself is logged, and is no reason: the attempt will tell.
+    Returns the reasons.
     """
     snapshot = happenings.post(post_id)
     if snapshot is None:
         return []
-    try:
-        found = problems(snapshot, host, shelf)
-    except BaseException as error:
-        log_trace(error, (), "validating post %s failed", post_id)
+    found = _problems(snapshot, host, shelf)
+    if found is None:
         return []
     if found:
         if validations.flag(post_id, " ".join(found)):
@@ -49,6 +51,27 @@ def validate(post_id: int, host: Host, shelf: MediaShelf) -> list[str]:
     else:
         validations.unflag(post_id)
     return found
+
+
+def _problems(snapshot: Snapshot, host: Host, shelf: MediaShelf) -> list[str] | None:
+    """The reasons.  None where `validate` fails itself, which is logged and is none: the attempt will tell."""
+    try:
+        return [*problems(snapshot, host, shelf), *_misspelt_platforms(snapshot.post_id, host)]
+    except DATABASE_AWAY:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        log_trace(error, (), "validating post %s on %s failed", snapshot.post_id, snapshot.account.platform)
+        return None
+
+
+def _misspelt_platforms(post_id: int, host: Host) -> Iterator[str]:
+    """Options for a platform that nobody knows are left alone, unless its name looks like one that is known."""
+    known = host.platforms()
+    for name in validations.platforms_of_options(post_id):
+        if name not in known and (near := get_close_matches(name, known, n=1, cutoff=0.8)):
+            yield f"There are options for {name}, which is no platform here (did you mean {near[0]}?)."
 
 
 class Validating:

@@ -524,7 +524,20 @@ def test_plugins_are_listed(run, board):
     listed = {plugin["id"]: plugin["platforms"] for plugin in run("plugins", "--json").json}
 
     assert listed["autoposter-board:board"] == {"board": "blind"}
-    assert "autoposter:stub" in run("plugins").out
+    shown = run("plugins").out
+    assert "autoposter:stub" in shown and "stub (findable)" in shown and "board (blind)" in shown
+    assert "Add one with pip" in shown and "autoposter new-plugin" in shown
+
+
+def test_plugins_that_do_not_work_or_may_not_be_used_are_listed_with_the_reason(run, board, environment):
+    (board / "autoposter_board.py").write_text("import nowhere_to_be_found")
+    environment.setenv("AUTOPOSTER_PLUGINS", "autoposter-board")
+    ran = run("plugins")
+    assert "ModuleNotFoundError: No module named 'nowhere_to_be_found'" in ran.out
+    assert "Traceback" not in ran.out + ran.err
+
+    environment.setenv("AUTOPOSTER_PLUGINS", "autoposter-other")
+    assert "AUTOPOSTER_PLUGINS leaves it out." in run("plugins").out
 
 
 def test_the_end_of_a_platforms_api_is_listed(run, board, monkeypatch):

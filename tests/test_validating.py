@@ -34,7 +34,7 @@ class Short(Publisher):
 
     platform = "short"
     delivery = Delivery.BLIND
-    trouble: Exception | None = None
+    trouble: BaseException | None = None
 
     class Options(BaseModel):
         model_config = ConfigDict(extra="forbid")
@@ -93,6 +93,14 @@ def soon(factories: Factories, account: int, **content: Any) -> int:
             "pins.0.wide is none of them (did you mean wi",
         ),
         ({"caption": "ok", "options": {"short": {"colour": 7}}}, "colour: Input should be a valid string"),
+        (
+            {"caption": "ok", "options": {"short": {"frame": {"with": 7}, "color": "blue"}}},
+            "frame.with is none of them (did you mean width?); color is none of them (did you mean colour?)",
+        ),
+        (
+            {"caption": "ok", "options": {"shrot": {"colour": "blue"}}},
+            "for shrot, which is no platform here (did you mean s",
+        ),
     ],
 )
 def test_what_the_platform_would_refuse_is_not_scheduled_and_nothing_is_written(
@@ -152,6 +160,31 @@ def test_a_validate_that_fails_itself_is_no_reason(factories: Factories, host: H
 
     assert validate(post, host, SHELF) == []
     assert factories.row("post_instance", post)["last_error"] is None
+
+
+@pytest.mark.parametrize("trouble", [ZeroDivisionError("oh"), SystemExit("oh")])
+def test_a_validate_that_fails_itself_keeps_nobody_from_scheduling(
+    factories: Factories, host: Host, account: int, trouble: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    Short.trouble = trouble
+
+    scheduling.schedule(
+        scheduling.content_of("ok"),
+        [account],
+        at=Clock().now() + HOUR,
+        check=partial(refuse_problems, host=host, shelf=SHELF),
+    )
+
+    assert factories.query("select status from post_instance") == [("Scheduled",)]
+    assert "on short failed" in caplog.text and "oh" in caplog.text
+
+
+def test_options_for_a_platform_that_is_known_elsewhere_are_left_alone(
+    factories: Factories, host: Host, account: int
+) -> None:
+    post = soon(factories, account, caption="ok", options={"mastodon": {"colour": "blue"}})
+
+    assert validate(post, host, SHELF) == []
 
 
 def test_the_minute_scan_validates_each_content_of_the_next_day_once(

@@ -58,6 +58,7 @@ def _options(
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     logs.guard()
+    logs.without_traces()
     try:
         code = typer.main.get_command(app).main(args, prog_name="autoposter", standalone_mode=False)
         sys.stdout.flush()

@@ -6,10 +6,18 @@ from autoposter.cli.printing import Json, print_json, print_table
 from autoposter.plugins import Host, Plugin
 from autoposter.settings import load_settings
 
+HOW_TO_ADD = (
+    "Add one with pip, into this environment: workers that run find it.  Write one with `autoposter new-plugin NAME`."
+)
+
 
 def plugins(json: Json = False) -> None:
-    """List the installed plugins with their platforms, and what is wrong with those that do not work."""
-    found = Host(load_settings().plugins).plugins()
+    """List the installed plugins with their platforms, what is wrong with those that do not work, and how to add one.
+
+    Behind each platform: what can be known of a post whose answer was lost (keyed, findable or blind).
+    """
+    host = Host(load_settings().plugins)
+    found = [*host.plugins(), *host.left_out()]
     if json:
         print_json([_fields(plugin) for plugin in found])
         return
@@ -18,10 +26,17 @@ def plugins(json: Json = False) -> None:
         {
             "plugin": lambda plugin: plugin.id,
             "version": lambda plugin: plugin.version,
-            "platforms": lambda plugin: ", ".join(plugin.platforms),
+            "platforms": _platforms,
             "API ends": lambda plugin: ", ".join(map(str, plugin.api_ends.values())),
             "problem": lambda plugin: plugin.error,
         },
+    )
+    print(HOW_TO_ADD)
+
+
+def _platforms(plugin: Plugin) -> str:
+    return ", ".join(
+        f"{name} ({delivery.value if delivery else 'delivery unknown'})" for name, delivery in plugin.platforms.items()
     )
 
 

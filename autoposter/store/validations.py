@@ -44,6 +44,17 @@ def changed(*, since: datetime | None, ahead: timedelta) -> Changed:
     return Changed([int(each["id"]) for each in found], asked_at)
 
 
+def platforms_of_options(post_id: int) -> list[str]:
+    """The platforms that the options of a post's content are for."""
+    with single_statement():
+        found = row(
+            "select array(select jsonb_object_keys(c.options)) as names from post_instance p"
+            " join content_item c on c.id = p.content_item_id where p.id = %(id)s",
+            {"id": post_id},
+        )
+    return sorted(found["names"]) if found else []
+
+
 def flag(post_id: int, problem: str) -> bool:
     """Note why a scheduled post would be refused.  False: it is noted already, held by somebody, or has gone on."""
     with single_statement():
