@@ -75,6 +75,10 @@ class Processes:
         self._all.append(Running(command[0], popen, log))
         return self._all[-1]
 
+    def tell(self, **settings: str) -> None:
+        """Settings of what is started from now on."""
+        self._settings |= settings
+
     def worker(self, *, processes: int = 1, threads: int = 4, **settings: str) -> Running:
         """`dramatiq autoposter.actors`."""
         options = ["--processes", str(processes), "--threads", str(threads)]

@@ -16,7 +16,7 @@ from typing import Any
 from faults.machines import Machines, OwnServers
 from platforms import quick_publishers
 
-from autoposter.publishers import Post
+from autoposter.publishers import ContentRejected, Media, Post
 from autoposter.testing import FakeServer, Rule
 from autoposter.testing.rules import Script
 from autoposter.testing.server import AcceptedPost
@@ -77,14 +77,37 @@ class PlatformMachines(Machines):
     def _one(self, moment: float, kind: Post) -> int:
         reference = f"n{next(self._numbers)}"
         options = {self.name: kind.options.model_dump(mode="json", exclude_none=True)}
-        content = self.rows.content(caption=f"post {reference} {kind.caption}", link=kind.link, options=options)
+        caption = f"post {reference} {kind.caption}" if kind.caption else ""  # a story has none
+        content = self.rows.content(caption=caption, link=kind.link, options=options)
         for position, media in enumerate(kind.media):
-            self.rows.media(content, position=position, kind=media.kind, source=media.public_url)
+            told = {"kind": media.kind, "alt_text": media.alt_text, "mime_type": media.mime_type}
+            self.rows.media(content, position=position, source=_source(media, reference), **told)
         due = datetime.fromtimestamp(moment, UTC)
         return self.rows.post(
             channel_account_id=self.account(), content_item_id=content, scheduled_for=due, reference=reference
         )
 
+    def state_of(self, status: str) -> list[tuple[int, str | None, str | None]]:
+        """The posts with a status: id, the platform's id, last error."""
+        return [
+            (int(found[0]), found[1], found[2])
+            for found in self.rows.query(
+                "select id, platform_post_id, last_error from post_instance where status = %s order by id", (status,)
+            )
+        ]
+
     def requests_in_order(self) -> list[str]:
         """What reached the platform."""
         return [f"{one['method']} {one['path']}" for one in self.platform.requests()]
+
+
+#: What stands for a file that has no public address.
+FILE = "film.mp4"
+
+
+def _source(media: Media, reference: str) -> str:
+    """Where a medium is.  The address names its post, for the platforms whose stories have no text."""
+    try:
+        return f"{media.public_url}?post={reference}"
+    except ContentRejected:
+        return FILE

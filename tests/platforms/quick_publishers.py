@@ -9,6 +9,8 @@ from pathlib import Path
 from autoposter import hookimpl
 from autoposter.publishers import Publisher
 from autoposter_google_business.publisher import GoogleBusiness
+from autoposter_instagram import finding, preparation
+from autoposter_instagram.publisher import Instagram
 
 
 class QuickGoogleBusiness(GoogleBusiness):
@@ -19,10 +21,22 @@ class QuickGoogleBusiness(GoogleBusiness):
     find_after = timedelta(seconds=3)
 
 
+class QuickInstagram(Instagram):
+    """The same, and containers are asked for every second."""
+
+    platform = "quick_instagram"
+    publish_timeout = timedelta(seconds=2)
+    find_after = timedelta(seconds=3)
+
+
+preparation.SHORTEST_WAIT = preparation.SOON = timedelta(seconds=1)
+finding.LISTED_WITHIN = timedelta(seconds=5)
+
+
 @hookimpl
 def autoposter_publishers() -> Iterable[type[Publisher]]:
     """All of them."""
-    return [QuickGoogleBusiness]
+    return [QuickGoogleBusiness, QuickInstagram]
 
 
 def install(folder: Path) -> None:

@@ -161,6 +161,7 @@ class Medium:
         self.mime_type = self.KINDS.get(parts.path.rpartition(".")[2].lower(), "")
         width, _, height = said.get("size", "640x640").partition("x")
         self.width, self.height = int(width), int(height)
+        self.post = said.get("post", "")
         self.bytes = int(said.get("bytes", "1000"))
         self.seconds = float(said.get("seconds", "5"))
         self.is_public = parts.scheme == "https" and url.isascii()

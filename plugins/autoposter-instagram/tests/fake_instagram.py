@@ -36,6 +36,8 @@ class Container:
     children: list[str] = field(default_factory=list)
     asked: int = 0
     failed: str = ""
+    about: str = ""
+    """What its medium's address says of it: `?post=...`."""
     published: bool = False
     bytes_wanted: bool = False
     arrived: int = 0
@@ -58,6 +60,8 @@ class FakeInstagram(FakeGraph):
         """So often a container says IN_PROGRESS before it is FINISHED."""
         self.takes_until_finished = timedelta(0)
         self.quota = 50
+        self.arrived: dict[str, float] = {}
+        """When the request for each post arrived."""
         self.kinds: dict[str, str] = {}
         """The kind of each published post, by its id."""
         self.tidy: Callable[[str], str] = lambda text: text
@@ -119,6 +123,7 @@ class FakeInstagram(FakeGraph):
 
     def take_in(self, container: Container, given: dict[str, str]) -> None:
         """Fetch what the container is about; refuses bad media."""
+        container.about = Medium(given.get("image_url") or given.get("video_url") or "").post
         if container.kind == "CAROUSEL":
             container.children = as_list(given.get("children", ""))
             self.look_at_children(container)
@@ -237,6 +242,7 @@ class FakeInstagram(FakeGraph):
         container.published = True
         post = self.publish(container.caption, id=f"1792{len(self.published()) + 1:010}", key=container.id)
         self.kinds[post.id] = container.kind
+        self.arrived[post.id] = request.arrived_at
         return {"id": post.id}
 
     def shown(self, post: Published) -> dict[str, Any]:
