@@ -114,9 +114,11 @@ class GoogleBusiness(Publisher):
         return content
 
     def _see_whether_it_is_taken(self, token: str, answer: httpx2.Response) -> None:
-        """A 401 for a token that this process has had for a while says nothing of the account: raises Transient."""
+        """A 401 says nothing of the account unless the token that came next is refused too: raises Transient."""
         complaint = complaint_of(answer)
-        if complaint and complaint.http == 401 and not self._tokens.is_refused(token):
+        if complaint is None or complaint.http != 401:
+            self._tokens.taken()
+        elif not self._tokens.refused(token):
             raise Transient(f"Google took its access token back; the next attempt has another. {complaint.message}")
 
     def _pages(self) -> Iterator[dict[str, Any]]:

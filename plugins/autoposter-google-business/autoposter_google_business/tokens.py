@@ -20,9 +20,6 @@ from autoposter_google_business.answers import token_refusal
 #: So long a token lasts where Google does not say so.
 USUAL_LIFE = timedelta(hours=1)
 
-#: A token that is refused when it is older than this has been taken back; the next attempt asks for another.
-STILL_NEW = timedelta(minutes=1)
-
 #: A token that lasts no longer than this is not begun with.
 LEAST_LEFT = timedelta(minutes=5)
 
@@ -50,18 +47,16 @@ class Grant:
     @property
     def left(self) -> timedelta:
         """How long the access token still lasts."""
-        return self.lasts - self.age
-
-    @property
-    def age(self) -> timedelta:
-        """How long ago it was asked for."""
-        return timedelta(seconds=time.monotonic() - self.asked_at)
+        return self.lasts - timedelta(seconds=time.monotonic() - self.asked_at)
 
 
 _Key = tuple[str, str, str, str]
 
 #: By everything that decides whose it is, so that nobody ever posts with another's token.
 _kept: dict[_Key, Grant] = {}
+
+#: Whose last token Google did not take.
+_doubted: set[_Key] = set()
 
 
 class Tokens:
@@ -113,8 +108,12 @@ class Tokens:
         _kept[self._key] = grant
         return grant
 
-    def is_refused(self, token: str) -> bool:
-        """Google does not take this token: it is forgotten.  Whether it was so new that another would not help.
+    def taken(self) -> None:
+        """Google takes the token."""
+        _doubted.discard(self._key)
+
+    def refused(self, token: str) -> bool:
+        """Google does not take this token: it is forgotten.  Whether that is the second one that it did not take.
 
         Two attempts whose token is taken back: the second finds it forgotten, or another in its place, which stays.
         """
@@ -122,7 +121,9 @@ class Tokens:
         if grant is None or grant.access_token != token:
             return False
         _kept.pop(self._key, None)
-        return grant.age < STILL_NEW
+        doubted = self._key in _doubted
+        _doubted.add(self._key)
+        return doubted
 
 
 def _time(seconds: object) -> timedelta | None:

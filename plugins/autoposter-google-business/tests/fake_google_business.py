@@ -64,6 +64,7 @@ class FakeGoogleBusiness(FakeServer):
         self.client = {"client_id": "the-client.apps.example", "client_secret": f"GOCSPX-{secrets.token_hex(6)}"}
         self.refresh_token = f"1//{secrets.token_hex(8)}"
         self.token_lasts = 3599
+        self.takes_tokens = True
         self.grant_error: tuple[int, str] | None = None
         self.grant_ends_in: int | None = None
         self.codes: set[str] = set()
@@ -98,7 +99,7 @@ class FakeGoogleBusiness(FakeServer):
 
     def behave(self, verb: Any, request: Request) -> Answer:
         if request.path.startswith("/v4/") and next(self._fitting(request), None) is None:
-            return Answer(404, b"<!DOCTYPE html><title>Error 404 (Not Found)</title>", None, {"X": "1"})
+            return Answer(404, b"<!DOCTYPE html><title>Error 404 (Not Found)</title>", None)
         return super().behave(verb, request)
 
     # --- tokens ------------------------------------------------------------------------------------------------------
@@ -127,14 +128,19 @@ class FakeGoogleBusiness(FakeServer):
     def _granted(self) -> dict[str, Any]:
         token = f"ya29.{secrets.token_hex(12)}"
         self.tokens[token] = time.monotonic() + self.token_lasts
-        said = {"access_token": token, "expires_in": self.token_lasts, "scope": self.scopes, "token_type": "Bearer"}
+        said = {
+            "access_token": token,
+            "expires_in": self.token_lasts,
+            "scope": self.scopes,
+            "token_type": "Bearer",
+        }
         if self.grant_ends_in is not None:
             said["refresh_token_expires_in"] = self.grant_ends_in
         return said
 
     def _unauthorized(self, request: Request, place: str = "") -> Answer | None:
         """Why the token is refused, if it is; with a place: also where it has no business."""
-        if self.tokens.get(request.token, 0) < time.monotonic():
+        if not self.takes_tokens or self.tokens.get(request.token, 0) < time.monotonic():
             reason = "ACCESS_TOKEN_EXPIRED" if request.token else "CREDENTIALS_MISSING"
             return failure(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.", reason)
         if SCOPE not in self.scopes:

@@ -83,7 +83,7 @@ ROWS: dict[str, tuple[int, str, Kind, str]] = {
     "the token has expired": (
         401,
         error(401, "UNAUTHENTICATED", details=info("ACCESS_TOKEN_EXPIRED")),
-        AccountRejected,
+        Transient,  # another is had for the next attempt; where that is refused too, AccountRejected
         "access token",
     ),
     "the API is not enabled": (

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from autoposter.publishers import AccountRejected, Transient
 from autoposter.testing import Lab, make_post
-from autoposter_google_business import tokens
 from autoposter_google_business.publisher import GoogleBusiness
 from autoposter_google_business.settings import LocationSettings
+from autoposter_google_business.tokens import Tokens
 from fake_google_business import ACCOUNT, LOCATION, FakeGoogleBusiness, Place
 
 
@@ -128,38 +128,33 @@ def test_a_token_that_ends_soon_is_replaced_before_the_call(lab: Lab, google: Fa
     assert token_requests(google) == 2
 
 
-def test_a_token_that_google_took_back_is_replaced_for_the_next_attempt(
-    lab: Lab, google: FakeGoogleBusiness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_that_google_took_back_is_replaced_for_the_next_attempt(lab: Lab, google: FakeGoogleBusiness) -> None:
     lab.prepare(lab.post())
-    google.tokens.clear()
-    monkeypatch.setattr(tokens, "STILL_NEW", timedelta(0))
+    for _ in range(2):
+        google.tokens.clear()
+        assert isinstance(lab.attempt(lab.post()).error, Transient)
+        assert lab.attempt(lab.post()).platform_post_id
 
-    first = lab.attempt(lab.post())
-    second = lab.attempt(lab.post())
 
-    assert isinstance(first.error, Transient) and first.kind == "transient"
-    assert second.platform_post_id
+def test_a_second_token_that_google_does_not_take_is_the_accounts_fault(lab: Lab, google: FakeGoogleBusiness) -> None:
+    google.takes_tokens = False
+    errors = [lab.attempt(lab.post()).error for _ in range(2)]
+
+    assert [type(error) for error in errors] == [Transient, AccountRejected]
+    assert not lab.check().ok
 
 
 def test_of_two_attempts_whose_token_was_taken_back_the_second_leaves_the_new_one_alone(
     lab: Lab, google: FakeGoogleBusiness
 ) -> None:
     with lab.at_work() as (publisher, _):
-        held = tokens.Tokens(str(google.settings["token_url"]), publisher.account.credentials)  # type: ignore[arg-type]
+        held = Tokens(str(google.settings["token_url"]), publisher.account.credentials)
         old = held.have(publisher.http)
-        assert held.is_refused(old)
+        held.refused(old)
         new = held.have(publisher.http)
 
-        assert not held.is_refused(old)
+        assert not held.refused(old)
         assert held.held() == new != old
-
-
-def test_a_new_token_that_google_does_not_take_is_the_accounts_fault(lab: Lab, google: FakeGoogleBusiness) -> None:
-    lab.prepare(lab.post())
-    google.tokens.clear()
-
-    assert isinstance(lab.attempt(lab.post()).error, AccountRejected)
 
 
 def test_without_a_token_nothing_is_sent(lab: Lab, google: FakeGoogleBusiness) -> None:
