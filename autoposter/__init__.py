@@ -52,16 +52,19 @@ def schedule(
     """
     from autoposter import accounts, scheduling
     from autoposter.media import MediaShelf
-    from autoposter.validating import refuse_problems
+    from autoposter.validating import refuse_media, refuse_problems
 
     with _database(connection) as settings:
-        shelf = MediaShelf(settings.media_root, settings.media_base_url)
+        shelf = MediaShelf(settings.media_root, settings.media_base_url, settings.media_allow)
         content = scheduling.content_of(
             caption, link=link, media=media, options=options, media_root=settings.media_root
         )
         on = accounts.show(account)
         check = partial(refuse_problems, host=_host(settings.plugins), shelf=shelf)
-        return scheduling.schedule(content, [on.id], at=at, reference=reference, check=check).post_ids[0]
+        check_media = partial(refuse_media, shelf=shelf)
+        return scheduling.schedule(
+            content, [on.id], at=at, reference=reference, check_media=check_media, check=check
+        ).post_ids[0]
 
 
 def cancel(post: int | str, *, connection: Connection | None = None) -> bool:

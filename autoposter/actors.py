@@ -22,7 +22,7 @@ from autoposter.database import connect_to
 from autoposter.errors import AutoposterError, WrongUsage
 from autoposter.leases import Leases
 from autoposter.lifecycle import RetryPolicy
-from autoposter.media import MediaShelf
+from autoposter.media import EXAMINE_LASTS, MediaShelf
 from autoposter.plugins import Host
 from autoposter.preparing import Preparing
 from autoposter.settings import Settings, load_settings
@@ -55,7 +55,7 @@ def _bench(settings: Settings) -> Workbench:
         worker=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
         host=Host(settings.plugins),
         keyring=Keyring(settings.secret_keys),
-        shelf=MediaShelf(settings.media_root, settings.media_base_url),
+        shelf=MediaShelf(settings.media_root, settings.media_base_url, settings.media_allow),
         policy=RetryPolicy(settings.max_attempts, settings.retry_base, settings.retry_cap),
         max_lateness=settings.max_lateness,
         clock=Clock(),
@@ -149,7 +149,7 @@ def refresh(account_id: int) -> None:
 @actor(priority=25)
 def validate(post_id: int) -> None:
     """Say ahead of time what a post's platform would refuse."""
-    with bench.leases.watch(publishing.GRACE):
+    with bench.leases.watch(publishing.GRACE + EXAMINE_LASTS):
         validating.validate(post_id, bench.host, bench.shelf)
 
 

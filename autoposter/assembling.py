@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from autoposter.lifecycle import ErrorKind, Refused
 from autoposter.media import MediaShelf
+from autoposter.outcomes import before_the_call
 from autoposter.plugins import Host, NoPublisher
-from autoposter.publishers import Account, Post, Publisher
+from autoposter.publishers import Account, Post, Publisher, PublishError
 from autoposter.publishers.base import reasons
 from autoposter.publishers.http import Wire
 from autoposter.publishers.texts import clean
@@ -42,6 +43,14 @@ def parsed_options(kind: type[Publisher], content: dict[str, Any]) -> BaseModel:
     """The platform's options of a content.  Raises Unequipped where they make no sense to its publisher."""
     options = {} if content["options"] is None else content["options"]
     return parsed(kind.Options, options, ErrorKind.CONTENT, f"The options for {kind.platform}")
+
+
+def examine_media(snapshot: Snapshot, shelf: MediaShelf) -> None:
+    """Have the shelf know what the media of a post are.  Raises Unequipped where they cannot be published, or now."""
+    try:
+        shelf.examine(snapshot.content["media"])
+    except PublishError as error:
+        raise Unequipped(before_the_call(error, ())) from error
 
 
 def post_of(snapshot: Snapshot, content: dict[str, Any], key: str, options: BaseModel, shelf: MediaShelf) -> Post:

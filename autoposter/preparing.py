@@ -16,10 +16,11 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
-from autoposter.assembling import Unequipped, publisher_class
+from autoposter.assembling import Unequipped, examine_media, publisher_class
 from autoposter.clock import Stopwatch
 from autoposter.database import DATABASE_AWAY, UNREADABLE
 from autoposter.lifecycle import LONGEST_RETRY_AFTER, ErrorKind, Refused, retry_delay
+from autoposter.media import EXAMINE_LASTS
 from autoposter.outcomes import before_the_call, log_trace
 from autoposter.publishers import NotReady, Publisher, PublishError
 from autoposter.publishers.base import overrides
@@ -134,9 +135,11 @@ class Preparing:
             kind = publisher_class(snapshot, self._bench.host)
             if self._bench.clock.now() > snapshot.due_at + kind.prepare_timeout:
                 return preparations.give_up(snapshot, f"It was not ready {kind.prepare_timeout} after it was due.")
-            with self._bench.leases.watch(kind.prepare_timeout), equip(kind, snapshot, self._bench) as tools:
-                refused = self._ask(snapshot, tools)
-                rest(tools.publisher, tools.secrets)
+            with self._bench.leases.watch(kind.prepare_timeout + EXAMINE_LASTS):
+                examine_media(snapshot, self._bench.shelf)
+                with equip(kind, snapshot, self._bench) as tools:
+                    refused = self._ask(snapshot, tools)
+                    rest(tools.publisher, tools.secrets)
         except Unequipped as unequipped:
             return preparations.set_aside(snapshot.post_id, unequipped.refusal.message)
         if refused is None:

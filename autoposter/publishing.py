@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter import lifecycle, refreshing
-from autoposter.assembling import Unequipped, publisher_class, validated
+from autoposter.assembling import Unequipped, examine_media, publisher_class, validated
 from autoposter.clock import Stopwatch
 from autoposter.database import DATABASE_AWAY, UNREADABLE
 from autoposter.lifecycle import (
@@ -75,6 +75,7 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
         bench.leases.allow(attempt.job_id, kind.prepare_timeout + GRACE)
         if attempt.account.status != AccountStatus.ACTIVE:
             raise Unequipped(_disconnected(attempt))
+        examine_media(attempt, bench.shelf)
         with equip(kind, attempt, bench) as tools:
             outcome = _attempt(attempt, tools, bench)
             ended_at = bench.clock.now()

@@ -8,12 +8,13 @@ snapshot and key, never from the live rows.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from autoposter import lifecycle
-from autoposter.assembling import Unequipped, publisher_class
+from autoposter.assembling import Unequipped, examine_media, publisher_class
 from autoposter.clock import Stopwatch
 from autoposter.database import DATABASE_AWAY, UNREADABLE
 from autoposter.lifecycle import (
@@ -27,8 +28,9 @@ from autoposter.lifecycle import (
     Status,
     Step,
 )
+from autoposter.media import EXAMINE_LASTS
 from autoposter.outcomes import log_trace, trouble, words_of
-from autoposter.publishers import ContentRejected, Publisher, PublishError
+from autoposter.publishers import ContentRejected, Delivery, Publisher, PublishError
 from autoposter.publishing import GRACE, call, can_find, find
 from autoposter.settling import Announce, announce_nothing, settle, until_written
 from autoposter.store import jobs, leases, looks
@@ -95,7 +97,10 @@ def _look(claimed: Look, bench: Workbench) -> None:
     try:
         kind = publisher_class(attempt, bench.host)
         case = _case(claimed, kind, bench)
-        bench.leases.allow(attempt.job_id, kind.publish_timeout * 2 + GRACE)
+        bench.leases.allow(attempt.job_id, kind.publish_timeout * 2 + EXAMINE_LASTS + GRACE)
+        if kind.delivery is Delivery.KEYED:
+            with suppress(Unequipped):  # what is sent again should say what was sent, but need not know it
+                examine_media(attempt, bench.shelf)
         with equip(kind, attempt, bench) as tools:
             finding = _take_step(claimed, case, tools, bench)
             evidence |= {f"look_{claimed.looks % 20}": tools.wire.evidence}

@@ -67,11 +67,13 @@ def schedule(
     at: datetime,
     reference: str | None = None,
     allow_past: bool = True,
+    check_media: Callable[[NewContent], None] | None = None,
     check: Callable[[int], None] | None = None,
 ) -> Scheduled:
     """Schedule one content item on each of these accounts.
 
-    `check` raises what is wrong with a new post; then nothing is written.
+    `check_media` looks at the media before anything is written, `check` at each new post; what they raise keeps
+    everything from being written.
 
     With a `reference` that a post has already, that post is the answer, and nothing is written or changed.
     """
@@ -82,8 +84,11 @@ def schedule(
         raise WrongUsage("No account is given to publish on.")
     if reference is not None and len(account_ids) > 1:
         raise WrongUsage("A reference belongs to one post: schedule on one account at a time, each with its own.")
-    if not allow_past and (reference is None or posts.id_of(reference) is None):
-        refuse_past(at)
+    if reference is None or posts.id_of(reference) is None:
+        if not allow_past:
+            refuse_past(at)
+        if check_media:
+            check_media(content)
     with transaction():
         while not (written := posts.insert(content, account_ids, at=at, reference=reference)):
             if reference is not None and (existing := posts.id_of(reference)) is not None:

@@ -60,8 +60,11 @@ class Settings(BaseSettings):
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Fernet keys, newest first, separated by commas."""
     media_root: Path | None = None
+    """The folder below which the files of media lie."""
     media_base_url: str | None = None
+    """Where platforms that fetch by themselves find that folder."""
     media_allow: Annotated[tuple[str, ...], NoDecode] = ()
+    """A house's own media hosts, by their names alone."""
     max_lateness: Annotated[timedelta | None, BeforeValidator(_duration_or_off)] = timedelta(hours=24)
     """Posts later than this are `Missed`; None (`off`): published however late."""
     max_attempts: int = Field(default=8, ge=1, le=1000)
@@ -111,6 +114,27 @@ class Settings(BaseSettings):
             if not well_formed:
                 raise ValueError("takes a Redis URL (redis://host:6379/0)")
         return url
+
+    @field_validator("media_base_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None:
+            try:
+                parts = urlsplit(url)
+                well_formed = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.query
+            except ValueError:
+                well_formed = False
+            if not well_formed or any(char.isspace() for char in url):
+                raise ValueError("takes an address without a query (https://media.example.org/files)")
+        return url
+
+    @field_validator("media_allow")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if re.search(r"[/@\s*]", host) or (":" in host and host.count(":") < 2):
+                raise ValueError("takes names of hosts without scheme and port, separated by commas (media.house.lan)")
+        return tuple(host.rstrip(".").lower().strip("[]") for host in hosts)
 
     @field_validator("secret_keys")
     @classmethod

@@ -11,15 +11,32 @@ from autoposter.assembling import problems
 from autoposter.database import DATABASE_AWAY
 from autoposter.errors import Refused
 from autoposter.media import MediaShelf
+from autoposter.media.sources import is_address
 from autoposter.outcomes import log_trace
 from autoposter.plugins import Host
+from autoposter.publishers import ContentRejected, PublishError
+from autoposter.publishers.texts import clean
 from autoposter.store import happenings, validations
+from autoposter.store.posts import NewContent
 from autoposter.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
 #: Posts are validated by the minute scan so long before they are due.
 AHEAD = timedelta(hours=24)
+
+
+def refuse_media(content: NewContent, shelf: MediaShelf) -> None:
+    """Raises Refused for media that could never be published.  What may pass is only said.
+
+    Files are not judged where no media root is set: an application's machine need not have them.
+    """
+    try:
+        shelf.examine(asset for asset in content.media if shelf.has_root or is_address(str(asset["source"])))
+    except ContentRejected as error:
+        raise Refused(str(error)) from error
+    except PublishError as error:
+        log.warning("%s It is tried again when the post is due.", error)
 
 
 def refuse_problems(post_id: int, host: Host, shelf: MediaShelf) -> None:
@@ -42,7 +59,7 @@ def validate(post_id: int, host: Host, shelf: MediaShelf) -> list[str]:
     snapshot = happenings.post(post_id)
     if snapshot is None:
         return []
-    found = _problems(snapshot, host, shelf)
+    found = _media_problems(snapshot, shelf) or _problems(snapshot, host, shelf)
     if found is None:
         return []
     if found:
@@ -72,6 +89,16 @@ def _misspelt_platforms(post_id: int, host: Host) -> Iterator[str]:
     for name in validations.platforms_of_options(post_id):
         if name not in known and (near := get_close_matches(name, known, n=1, cutoff=0.8)):
             yield f"There are options for {name}, which is no platform here (did you mean {near[0]}?)."
+
+
+def _media_problems(snapshot: Snapshot, shelf: MediaShelf) -> list[str]:
+    try:
+        shelf.examine(snapshot.content["media"])
+    except ContentRejected as error:
+        return [clean(error)]
+    except PublishError as error:
+        log.warning("post %s: %s It is tried again when the post is due.", snapshot.post_id, clean(error))
+    return []
 
 
 class Validating:

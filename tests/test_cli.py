@@ -16,6 +16,7 @@ from pathlib import Path
 from select import select
 
 import pytest
+from media_files import A_PICTURE
 from pydantic import SecretStr
 
 from autoposter import cli
@@ -279,7 +280,7 @@ def test_a_post_is_scheduled_and_shown_in_the_users_zone(run, make_account, fact
 def test_everything_that_can_be_said_is_scheduled(run, make_account, factories, tmp_path, environment):
     make_account(name="shop")
     make_account(name="cafe", status="disabled")
-    (tmp_path / "a.jpg").touch()
+    (tmp_path / "a.jpg").write_bytes(A_PICTURE)
     (tmp_path / "options.json").write_text('{"facebook": {"feed": true}}')
     environment.setenv("AUTOPOSTER_MEDIA_ROOT", str(tmp_path))
     media = ["--media", "a.jpg", "--alt", "A door", "--media", "https://cdn.example/b.mp4"]
@@ -296,7 +297,10 @@ def test_everything_that_can_be_said_is_scheduled(run, make_account, factories, 
     assert abs(datetime.fromisoformat(posts[0]["scheduled_for"]) - datetime.now(UTC)) < timedelta(minutes=11)
     assert (link, options) == ("https://shop.example", {"facebook": {"feed": True}})
     assert assets == [("image", "a.jpg", "A door"), ("video", "https://cdn.example/b.mp4", None)]
-    assert ran.err == "stub:cafe is disabled: its posts wait for `autoposter accounts enable`.\n"
+    said = ran.err.splitlines()
+    assert said[0].startswith("https://cdn.example/b.mp4 ")
+    assert said[0].endswith(" It is tried again when the post is due.")
+    assert said[1:] == ["stub:cafe is disabled: its posts wait for `autoposter accounts enable`."]
 
 
 def test_a_reference_may_be_repeated_even_after_its_time(run, make_account, make_post):

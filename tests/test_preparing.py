@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from factories import Factories
+from media_files import A_PICTURE
 from staging import Stage
 
 from autoposter import preparing as preparing_module
@@ -76,13 +78,13 @@ class OnePublisher(Host):
 
 
 @pytest.fixture
-def bench(database: Any) -> Iterator[Workbench]:
+def bench(database: Any, tmp_path: Path) -> Iterator[Workbench]:
     Slow.calls, Slow.published, Slow.trouble, Slow.meanwhile, Slow.changes = [], [], None, None, None
     yield Workbench(
         worker="test",
         host=OnePublisher(),
         keyring=Keyring(()),
-        shelf=MediaShelf(None, None),
+        shelf=MediaShelf(tmp_path, None),
         policy=RetryPolicy(8, 30 * SECOND, 900 * SECOND),
         max_lateness=None,
         clock=Clock(),
@@ -143,11 +145,14 @@ def test_what_is_not_ready_holds_no_thread_and_is_asked_again_with_its_progress(
         "insert into media_asset (content_item_id, kind, source) select id, 'image', 'a.png' from content_item",
     ],
 )
-def test_other_content_is_prepared_anew(bench: Workbench, post: int, factories: Factories, edit: str) -> None:
+def test_other_content_is_prepared_anew(
+    bench: Workbench, post: int, factories: Factories, edit: str, tmp_path: Path
+) -> None:
     begin()
     Preparing(bench).prepare(post)
     Preparing(bench).prepare(post)
 
+    (tmp_path / "a.png").write_bytes(A_PICTURE)
     factories.query(edit)
 
     assert factories.row("post_instance", post)["prepared_key"] is None

@@ -560,7 +560,7 @@ def test_a_bug_in_a_publishers_model_is_a_bug_that_ends_its_own_post(
     assert (post_row(post)["status"], job_of(post)["error_kind"]) == ("Failed", "bug")
 
 
-@pytest.mark.parametrize("source", ["https://[", "https://e.org/" + "a" * 5000, "../../etc/passwd", "a" * 5000])
+@pytest.mark.parametrize("source", ["https://[", "https://127.0.0.1/" + "a" * 5000, "../../etc/passwd", "a" * 5000])
 def test_a_medium_whose_source_makes_no_sense_leaves_the_attempt_whole(
     bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any, source: str
 ) -> None:

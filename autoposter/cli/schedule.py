@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_text
+from collections.abc import Callable
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,11 +16,14 @@ from autoposter.cli import session, times
 from autoposter.cli.printing import Json, print_json, say_aside, shown
 from autoposter.errors import WrongUsage
 from autoposter.lifecycle import AccountStatus
+from autoposter.media import MediaShelf
+from autoposter.plugins import Host
 from autoposter.settings import Settings
 from autoposter.store.accounts import AccountInfo
 from autoposter.store.posts import NewContent
+from autoposter.validating import refuse_media
 
-Media = Annotated[
+Sources = Annotated[
     list[str] | None, typer.Option(metavar="SOURCE", help="A file below AUTOPOSTER_MEDIA_ROOT, or an https address.")
 ]
 
@@ -30,7 +35,7 @@ def schedule(
     ],
     at: times.At = None,
     in_: times.In = None,
-    media: Media = None,
+    media: Sources = None,
     alt: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Describes the media, in their order.")] = None,
     link: Annotated[str | None, typer.Option(metavar="URL")] = None,
     options: Annotated[
@@ -39,6 +44,9 @@ def schedule(
     reference: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Your own key: a post that has it is not scheduled again.")
     ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Convert files of pictures that the accounts' platforms would not take.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Schedule a post, on one account or several."""
@@ -46,19 +54,28 @@ def schedule(
         due = times.at_or_in(at, in_)
         if due is None:
             raise WrongUsage("Say when: --at '2030-12-24 18:00' or --in 10m (--in 0s publishes now).")
+        shelf = session.shelf(settings)
         content = _content(caption, media or [], alt or [], link, options, settings)
         on = [accounts.show(name) for name in account]
+        if fit:
+            content = _fitted(content, on, settings, shelf, say=say_aside if json else print)
         scheduled = scheduling.schedule(
             content,
             [one.id for one in on],
             at=due,
             reference=reference,
             allow_past=in_ is not None,
-            check=session.check(settings),
+            check_media=partial(refuse_media, shelf=shelf),
+            check=session.check(settings, shelf),
         )
         posts = [scheduling.status(post_id) for post_id in scheduled.post_ids]
     for one in on:
         _warn(one)
+    for asset in content.media:
+        if shelf.is_turned(asset):
+            say_aside(
+                f"{asset['source']} lies on its side and asks to be turned: not all obey; --fit writes it upright."
+            )
     if json:
         return print_json(posts)
     for post in posts:
@@ -81,6 +98,22 @@ def _content(
         options=None if options is None else _read_options(options),
         media_root=settings.media_root,
     )
+
+
+def _fitted(
+    content: NewContent, on: list[AccountInfo], settings: Settings, shelf: MediaShelf, say: Callable[[str], None]
+) -> NewContent:
+    from autoposter.fitting import fit_pictures, limits_of  # brings Pillow, which no other command needs
+
+    refuse_media(content, shelf)
+    limits = limits_of([account.platform for account in on], Host(settings.plugins))
+    if limits is None:
+        say("--fit: it is not known which pictures these platforms take, so the pictures stay as they are.")
+        return content
+    content, done = fit_pictures(content, limits, settings.media_root, shelf)
+    for each in done or ["--fit: the pictures stay as they are."]:
+        say(each)
+    return content
 
 
 def _read_options(given: str) -> Any:

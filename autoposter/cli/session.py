@@ -42,12 +42,12 @@ def database(*, migrated: bool = True) -> Iterator[Settings]:
 
 def shelf(settings: Settings) -> MediaShelf:
     """Where the media of these settings lie."""
-    return MediaShelf(settings.media_root, settings.media_base_url)
+    return MediaShelf(settings.media_root, settings.media_base_url, settings.media_allow)
 
 
-def check(settings: Settings) -> Callable[[int], None]:
+def check(settings: Settings, on_shelf: MediaShelf) -> Callable[[int], None]:
     """Refuses a post that its platform would refuse."""
-    return partial(refuse_problems, host=Host(settings.plugins), shelf=shelf(settings))
+    return partial(refuse_problems, host=Host(settings.plugins), shelf=on_shelf)
 
 
 def _completed(settings: Settings, folder: Path) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from autoposter.publishers.values import Media
 
@@ -54,6 +55,24 @@ class PictureLimits:
         least, most = self.min_ratio or 0, self.max_ratio or float("inf")
         if not least - ROUNDING <= ratio <= most + ROUNDING:
             yield f"is {ratio:.2f} times as wide as high, and {_range(least, most)} is taken: cut it."
+
+    def and_also(self, other: PictureLimits) -> PictureLimits:
+        """What both take."""
+
+        def least(one: float | None, another: float | None) -> Any:
+            return min((value for value in (one, another) if value is not None), default=None)
+
+        def most(one: float | None, another: float | None) -> Any:
+            return max((value for value in (one, another) if value is not None), default=None)
+
+        return PictureLimits(
+            formats=tuple(one for one in self.formats if one in other.formats),
+            max_bytes=least(self.max_bytes, other.max_bytes),
+            max_pixels=least(self.max_pixels, other.max_pixels),
+            min_side=most(self.min_side, other.min_side),
+            min_ratio=most(self.min_ratio, other.min_ratio),
+            max_ratio=least(self.max_ratio, other.max_ratio),
+        )
 
     @property
     def taken(self) -> str:

@@ -16,7 +16,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -67,12 +67,20 @@ class Backend(httpcore2.NetworkBackend):
     """Opens the connections of one pool; `witness` stands beside each of them, if given.
 
     `tls`: the request itself goes out under TLS.  What is written before TLS stands is then no byte of it: the
-    greeting of a proxy.
+    greeting of a proxy.  `admit` is asked with a host and all its addresses before one of these is connected to, and
+    raises for those that it does not admit; a name is looked up once, so that nothing else can be connected to.
     """
 
-    def __init__(self, *, witness: Witness | None = None, tls: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        witness: Witness | None = None,
+        tls: bool = False,
+        admit: Callable[[str, list[str]], None] | None = None,
+    ) -> None:
         self._witness = witness
         self._tls = tls
+        self._admit = admit
 
     def connect_tcp(
         self,
@@ -84,7 +92,10 @@ class Backend(httpcore2.NetworkBackend):
     ) -> httpcore2.NetworkStream:
         """Connect to the first address of `host` that answers.  Each gets an equal share of the time."""
         deadline = _deadline(timeout)
-        sock = _connect(_addresses(host, port, deadline), port, deadline)
+        addresses = _addresses(host, port, deadline)
+        if self._admit:
+            self._admit(host, addresses)
+        sock = _connect(addresses, port, deadline)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._witness:
             _forget_after(deadline, sock)
