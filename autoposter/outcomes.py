@@ -19,7 +19,7 @@ from autoposter.publishers import (
     Receipt,
     Transient,
 )
-from autoposter.publishers.texts import clean
+from autoposter.publishers.texts import clean, without_queries
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +84,11 @@ def before_the_call(error: BaseException, secrets: Collection[str]) -> Refused:
 
 def trouble(error: BaseException, secrets: Collection[str]) -> str:
     """An undeclared error in one line."""
-    said = clean(error, secrets)
+    said = without_queries(clean(error, secrets))
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def log_trace(error: BaseException, secrets: Collection[str], message: str, *arguments: object) -> None:
     """Log an error with its whole stack trace, secrets masked."""
-    trace = clean("".join(traceback.format_exception(error)), secrets, limit=20_000)
+    trace = without_queries(clean("".join(traceback.format_exception(error)), secrets, limit=20_000))
     log.error(message + "\n%s", *arguments, trace.rstrip())

@@ -353,6 +353,57 @@ def test_an_answer_that_breaks_off_is_no_answer(wire: Wire, serve: Serve, answer
     assert wire.record == WireRecord(Reach.SENT)
 
 
+GARBAGE = {
+    "no status line": b"<html>Hello</html>",
+    "a status that is none": b"HTTP/1.1 99 Odd\r\nContent-Length: 0\r\n\r\n",
+    "an upgrade": b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello",
+    "a header of 500 KB": b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * 500_000 + b"\r\nContent-Length: 0\r\n\r\n",
+    "100,000 headers": b"HTTP/1.1 200 OK\r\n" + b"X-Many: a\r\n" * 100_000 + b"Content-Length: 0\r\n\r\n",
+    "NUL in a header": b"HTTP/1.1 200 OK\r\nX-Request-Id: a\0b\r\nContent-Length: 0\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\nhello",
+    "a negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nhello",
+    "a chunk without a size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+    "a chunk of 70 bits": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 18 + b"\r\nhello",
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_garbage_is_no_answer(wire: Wire, serve: Serve, garbage: str) -> None:
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.sock.sendall(GARBAGE[garbage])
+
+    server = serve(behave)
+
+    with pytest.raises(httpx2.RemoteProtocolError):
+        publish(wire, server.url)
+
+    assert wire.record == WireRecord(Reach.SENT)
+
+
+def test_an_answer_that_is_not_packed_as_it_says_is_none(wire: Wire, serve: Serve) -> None:
+    server = serve(answering(OK.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")))
+
+    with pytest.raises(httpx2.DecodingError):
+        publish(wire, server.url)
+
+    assert wire.record == WireRecord(Reach.SENT)
+
+
+def test_one_who_always_says_continue_is_left_at_the_deadline(wire: Wire, serve: Serve) -> None:
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        while not server.closing.is_set():
+            connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+    server = serve(behave)
+
+    with pytest.raises(httpx2.ReadTimeout):
+        publish(wire, server.url, SOON)
+
+    assert wire.record == WireRecord(Reach.SENT)
+
+
 def test_a_big_body_that_is_reset_half_way_may_have_been_sent(wire: Wire, serve: Serve) -> None:
     server = serve(lambda connection: connection.sock.recv(100_000) and connection.reset())
 
@@ -492,6 +543,50 @@ def test_a_complete_answer_is_recorded_with_its_status(wire: Wire, serve: Serve,
     publish(wire, server.url)
 
     assert wire.record == WireRecord(Reach.ANSWERED, status)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" + OK,
+        b"HTTP/1.0 200 OK\r\n\r\n" + b'{"id": "7"}',
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b'b\r\n{"id": "7"}\r\n0\r\nX-Late: y\r\n\r\n',
+    ],
+    ids=["after 100", "after 103", "1.0 without a length", "in chunks with a trailer"],
+)
+def test_an_answer_of_any_proper_form_counts(wire: Wire, serve: Serve, answer: bytes) -> None:
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.sock.sendall(answer)
+
+    assert publish(wire, serve(behave).url).json() == {"id": "7"}
+    assert wire.record == WireRecord(Reach.ANSWERED, 200)
+
+
+def test_a_server_that_has_only_an_ipv6_address_gets_the_request(wire: Wire) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+
+        def serve_one() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                answering(OK)(Connection(sock, 1))
+
+        threading.Thread(target=serve_one, daemon=True).start()
+        publish(wire, f"http://[::1]:{listener.getsockname()[1]}/")
+
+    assert wire.record == WireRecord(Reach.ANSWERED, 200)
+    assert wire.evidence["calls"][0]["host"] == "::1"
+
+
+def test_what_follows_an_answer_on_a_kept_connection_is_no_answer(wire: Wire, serve: Serve) -> None:
+    server = serve(answering(OK + b"garbage\r\n\r\n", OK))
+
+    wire.client.get(server.url)
+    with pytest.raises(httpx2.RemoteProtocolError):
+        wire.client.get(server.url)
+
+    assert wire.client.get(server.url).json() == {"id": "7"}
 
 
 def test_an_answer_that_came_before_the_body_was_taken_counts(wire: Wire, serve: Serve) -> None:
