@@ -1,18 +1,20 @@
 """What is installed: each entry point of the group `autoposter` is found, imported and asked by itself.
 
 Each one gets a plugin manager of its own, so that whatever it does wrong (`SystemExit` too) becomes its error, and no
-other plugin notices.  Against a plugin that never comes back from its import there is no help.
+other plugin notices.  Each is imported in a thread of its own, which is left behind if it does not come back.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import re
 import reprlib
 import textwrap
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, distributions
 from inspect import getattr_static, iscoroutinefunction
@@ -31,6 +33,9 @@ GROUP = "autoposter"
 
 #: A plugin that brings more publishers than this is stuck in a generator.
 MOST_PUBLISHERS = 100
+
+#: An import that takes longer is left behind, and not tried again by this process.
+LOAD_TIMEOUT = timedelta(seconds=30)
 
 #: An error is shown to people: no more characters of it than this.
 LONGEST_ERROR = 500
@@ -67,6 +72,8 @@ class Loaded:
     plugin: Plugin
     publishers: Mapping[str, type[Publisher]]
     hooks: pluggy.HookRelay
+    hangs: bool = False
+    """Its import has not come back."""
 
 
 def normal(name: str) -> str:
@@ -97,6 +104,27 @@ class _Broken(Exception):
 
 def load(plugin: Plugin, entry_point: EntryPoint, *, known_error: str | None) -> Loaded:
     """Import a plugin and ask what it brings.  Whatever happens becomes its error, logged unless it is known."""
+    answers: queue.SimpleQueue[Loaded | KeyboardInterrupt] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_load(plugin, entry_point, known_error))
+        except KeyboardInterrupt as interrupt:
+            answers.put(interrupt)
+
+    threading.Thread(target=ask, name=f"imports {plugin.id}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=LOAD_TIMEOUT.total_seconds())
+    except queue.Empty:
+        error = f"it has not come back from its import within {LOAD_TIMEOUT.total_seconds():g} s"
+        log.error("The plugin %s is broken: %s", plugin.id, error)
+        return Loaded(replace(plugin, error=error), {}, _manager().hook, hangs=True)
+    if isinstance(answer, KeyboardInterrupt):
+        raise answer
+    return answer
+
+
+def _load(plugin: Plugin, entry_point: EntryPoint, known_error: str | None) -> Loaded:
     manager, declared = _manager(), list[object]()
     try:
         manager.register(entry_point.load(), name=plugin.id)

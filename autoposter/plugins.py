@@ -130,7 +130,10 @@ class Host:
                 left_out.append(plugin)
             elif key not in loaded:
                 known = self._loaded.get(key)
-                loaded[key] = load(plugin, entry_point, known_error=known.plugin.error if known else None)
+                if known is not None and known.hangs:
+                    loaded[key] = known
+                else:
+                    loaded[key] = load(plugin, entry_point, known_error=known.plugin.error if known else None)
         loaded = dict(sorted(loaded.items()))  # folders are listed in any order
         self._loaded, self._left_out, self._brought = loaded, left_out, _by_platform(loaded.values())
 

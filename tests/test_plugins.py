@@ -271,6 +271,22 @@ def test_a_plugin_that_cannot_be_imported_stops_only_itself(
     assert len([record for record in caplog.records if record.exc_info]) == 1  # logged once, with its trace
 
 
+def test_a_plugin_that_never_comes_back_from_its_import_stops_only_itself_and_is_left_alone(
+    install: Install, monkeypatch: pytest.MonkeyPatch, notebook: list[object]
+) -> None:
+    monkeypatch.setattr("autoposter.installed.LOAD_TIMEOUT", timedelta(milliseconds=300))
+    notebook.append(release := threading.Event())
+    install("autoposter-stuck", "import notebook; notebook.notes.append('imported'); notebook.notes[0].wait()")
+    install("autoposter-board")
+
+    host = Host()
+
+    assert host.platforms() == ["board", "stub"]
+    assert "the plugin autoposter-stuck is broken: it has not come back from its import" in refusal(host, "stuck")
+    assert notebook[1:] == ["imported"]
+    release.set()
+
+
 def test_ctrl_c_while_a_plugin_is_imported_ends_the_program(install: Install) -> None:
     install("autoposter-slow", "raise KeyboardInterrupt")
 
