@@ -1,45 +1,22 @@
-"""What people and applications do with channel accounts: connect, find, disable and enable them."""
+"""What people and applications do with channel accounts once they are connected; and what connecting asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from autoposter.credentials import Keyring, revealed
-from autoposter.database import transaction
+from autoposter.credentials import CredentialsUnreadable, Keyring
 from autoposter.errors import Refused, WrongUsage
 from autoposter.lifecycle import AccountStatus
 from autoposter.publishers import Publisher
 from autoposter.store import accounts as store
 from autoposter.store.accounts import AccountInfo
 
-# --- connect ---------------------------------------------------------------------------------------------------------
-
-
-def add(publisher: type[Publisher], name: str, given: Mapping[str, Any], keyring: Keyring) -> AccountInfo:
-    """Connect an account.  `given`: the fields of the publisher's `Settings` and `Credentials`, by their names.
-
-    Two of one name at once: the second is refused.  The row and its encrypted credentials appear together.
-    """
-    _refuse_bad_name(name)
-    settings, credentials = parsed(publisher, given)
-    with transaction():
-        account_id = store.insert(publisher.platform, name, settings.model_dump(mode="json", exclude_unset=True))
-        if account_id is None:
-            raise Refused(f"There is a {publisher.platform} account named {name!r} already: choose another name.")
-        if secrets := revealed(credentials):
-            store.write_credentials(account_id, keyring.encrypt(account_id, secrets))
-    return show(account_id)
-
-
-def _refuse_bad_name(name: str) -> None:
-    if not name.strip() or name != name.strip():
-        raise WrongUsage("An account's name is a text that neither is empty nor begins or ends with a space.")
-    if not name.isprintable():
-        raise WrongUsage(f"{name!r} is no name for an account: it contains characters that cannot be shown.")
+# --- what is asked for -----------------------------------------------------------------------------------------------
 
 
 def parsed(publisher: type[Publisher], given: Mapping[str, Any]) -> tuple[BaseModel, BaseModel]:
@@ -48,13 +25,23 @@ def parsed(publisher: type[Publisher], given: Mapping[str, Any]) -> tuple[BaseMo
     for key in given:
         if key not in known:
             raise WrongUsage(unknown(f"{publisher.platform} accounts have no {key!r}", key, known))
-    missing = [key for key in required(publisher) if key not in given]
+    _refuse_missing(publisher, given, required(publisher))
+    return _built(publisher.Settings, given, secret=False), _built(publisher.Credentials, given, secret=True)
+
+
+def _refuse_missing(publisher: type[Publisher], given: Mapping[str, Any], needed: Iterable[str]) -> None:
+    missing = [key for key in needed if key not in given]
     if missing:
         raise WrongUsage(
             f"{publisher.platform} accounts also need {', '.join(missing)}:"
             f" give {'it' if len(missing) == 1 else 'each'} with --set {missing[0]}=VALUE."
         )
-    return _built(publisher.Settings, given, secret=False), _built(publisher.Credentials, given, secret=True)
+
+
+def parsed_credentials(publisher: type[Publisher], given: Mapping[str, Any]) -> BaseModel:
+    """The publisher's `Credentials` with what was given.  Raises WrongUsage, without any value."""
+    _refuse_missing(publisher, given, [key for key in required(publisher) if is_secret(publisher, key)])
+    return _built(publisher.Credentials, given, secret=True)
 
 
 def fields(publisher: type[Publisher]) -> list[str]:
@@ -158,3 +145,64 @@ def enable(account: int | str) -> tuple[AccountInfo, bool]:
             f"{now.address} is disconnected, and enabling does not help: `autoposter accounts reconnect` does."
         )
     return now, moved
+
+
+# --- remove ----------------------------------------------------------------------------------------------------------
+
+
+def remove(account: int | str) -> AccountInfo:
+    """Delete an account with its credentials.  Raises Refused for one that has posts: their history would go too."""
+    found = show(account)
+    if not store.remove(found.id):
+        raise Refused(
+            f"{found.address} has posts, and their history would go with it: `autoposter accounts disable"
+            f" {found.address}` keeps them and publishes no more."
+        )
+    return found
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+#: So many accounts are encrypted anew in one transaction: no worker waits longer than some milliseconds.
+BATCH = 500
+
+
+@dataclass(slots=True)
+class Rotation:
+    """What a rotation came to."""
+
+    rotated: int = 0
+    already: int = 0
+    """Encrypted with the newest key before."""
+    unreadable: list[str] = field(default_factory=list)
+    """A sentence for each that does not open.  They stay as they are."""
+
+
+def rotate(keyring: Keyring) -> Rotation:
+    """Encrypt all credentials with the newest key, some at a time.
+
+    Stopped or killed, it is run again: what is done is skipped.  Workers may run meanwhile, with both keys.
+    """
+    progress, last = Rotation(), 0
+    while batch := store.sealed_after(last, BATCH):
+        last = batch[-1][0]
+        while batch:
+            changes = list(_changes(batch, keyring, progress))
+            won = store.reseal(changes)
+            progress.rotated += len(won)
+            # Refreshed or reconnected in between, perhaps by a process that encrypts with an older key.
+            batch = store.sealed([account_id for account_id, _, _ in changes if account_id not in won])
+    return progress
+
+
+def _changes(batch: Iterable[tuple[int, str]], keyring: Keyring, progress: Rotation) -> Iterator[tuple[int, str, str]]:
+    for account_id, text in batch:
+        try:
+            changed = keyring.rotated(account_id, text)
+        except CredentialsUnreadable as error:
+            progress.unreadable.append(str(error))
+            continue
+        if changed is None:
+            progress.already += 1
+        else:
+            yield account_id, text, changed

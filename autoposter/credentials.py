@@ -42,6 +42,11 @@ class Keyring:
         self._newest = fernets[0] if fernets else None
         self._any = MultiFernet(fernets) if fernets else None
 
+    def require(self, *, needed: bool) -> None:
+        """Raises WrongUsage without a key, before anything is asked that could then not be stored."""
+        if needed and self._any is None:
+            raise WrongUsage(f"Credentials are stored encrypted, and {NO_KEY}.")
+
     def encrypt(self, account_id: int, values: dict[str, Any]) -> str:
         """What to store as `credentials` of that account.  Raises WrongUsage without a key."""
         redaction.known.remember(redaction.texts(values))
@@ -66,8 +71,8 @@ class Keyring:
         return None
 
     def _sealed(self, account_id: int, values: dict[str, Any]) -> str:
-        if self._any is None:
-            raise WrongUsage(f"Credentials are stored encrypted, and {NO_KEY}.")
+        self.require(needed=True)
+        assert self._any
         text = json.dumps({"account": account_id, "values": values}, separators=(",", ":"))
         return VERSION + self._any.encrypt(text.encode()).decode("ascii")
 

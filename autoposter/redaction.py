@@ -10,6 +10,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from urllib.parse import quote, unquote, urlsplit
 
 #: Shorter ones are no secrets; masking them would only make the rest illegible.
@@ -28,14 +29,11 @@ class Mask:
     """Replaces the secrets it was given, also where they are quoted for a URL or as JSON."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST_SECRET}
-        self._forms = sorted(forms, key=len, reverse=True)
+        self._forms = frozenset(form for secret in secrets for form in _forms(secret))
 
     def text(self, text: str) -> str:
         """`text`, with `***` for each secret."""
-        for form in self._forms:
-            text = text.replace(form, MASK)
-        return text
+        return _masked(text, self._forms)
 
     def path(self, path: str) -> str:
         """A path, with `***` for each segment that contains a secret."""
@@ -43,8 +41,18 @@ class Mask:
         return "/".join(MASK if MASK in self.text(unquote(segment)) else segment for segment in segments)
 
 
-def _forms(secret: str) -> Iterator[str]:
-    secret = secret.strip()
+def _masked(text: str, forms: Iterable[str]) -> str:
+    """The longest first: one secret may be the beginning of another."""
+    for form in sorted((form for form in forms if form in text), key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return text
+
+
+def _forms(secret: str) -> frozenset[str]:
+    return frozenset(form for form in _every_form(secret.strip()) if len(form) >= SHORTEST_SECRET)
+
+
+def _every_form(secret: str) -> Iterator[str]:
     yield from (secret, quote(secret), quote(secret, safe=""))
     yield from (json.dumps(secret)[1:-1], repr(secret)[1:-1])
     if "\n" in secret:
@@ -58,34 +66,29 @@ class Known:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._for_good: set[str] = set()
-        self._recent: OrderedDict[str, None] = OrderedDict()
-        self._mask = Mask(())
+        self._for_good: dict[str, frozenset[str]] = {}
+        self._recent: OrderedDict[str, frozenset[str]] = OrderedDict()
 
     def keep(self, secrets: Iterable[str]) -> None:
         """Remember secrets for as long as the process lives: keys, passwords of servers."""
         with self._lock:
-            self._for_good |= set(secrets)
-            self._remade()
+            self._for_good |= {secret: _forms(secret) for secret in secrets}
 
     def remember(self, secrets: Iterable[str]) -> None:
         """Remember secrets until `REMEMBERED` others have been seen since: an account's credentials."""
         with self._lock:
-            before = len(self._recent)
             for secret in secrets:
-                self._recent[secret] = None
+                if secret not in self._recent:
+                    self._recent[secret] = _forms(secret)
                 self._recent.move_to_end(secret)
-            if len(self._recent) != before:
-                while len(self._recent) > REMEMBERED:
-                    self._recent.popitem(last=False)
-                self._remade()
-
-    def _remade(self) -> None:
-        self._mask = Mask([*self._for_good, *self._recent])
+            while len(self._recent) > REMEMBERED:
+                self._recent.popitem(last=False)
 
     def text(self, text: str) -> str:
         """`text`, with `***` for each secret that is remembered."""
-        return self._mask.text(text)
+        with self._lock:
+            groups = [*self._for_good.values(), *self._recent.values()]
+        return _masked(text, chain.from_iterable(groups))
 
 
 #: Of this process: a log line tells nobody whose it is.

@@ -1,129 +1,25 @@
-"""Connecting accounts, finding them, and what nobody may learn about them."""
+"""Finding accounts, disabling, enabling and removing them, and encrypting their credentials anew."""
 
 from __future__ import annotations
 
-import traceback
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+import os
+import subprocess
+import sys
+import time
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from factories import Factories
+from pydantic import SecretStr
 
 from autoposter import accounts
 from autoposter.credentials import Keyring, new_key
-from autoposter.errors import AutoposterError, Refused, WrongUsage
+from autoposter.errors import AutoposterError, Refused
 from autoposter.lifecycle import AccountStatus
-from autoposter.publishers import Delivery, Post, Publisher, Receipt
-
-
-class Board(Publisher):
-    platform = "board"
-    delivery = Delivery.BLIND
-
-    class Settings(BaseModel):
-        page_id: str = Field(pattern=r"^\d+$")
-        api_url: str = "https://board.example"
-
-    class Credentials(BaseModel):
-        token: SecretStr
-        lifetime: timedelta | None = None
-
-        @field_validator("token")
-        @classmethod
-        def _long_enough(cls, token: SecretStr) -> SecretStr:
-            if len(token.get_secret_value()) < 5:
-                raise ValueError(f"the token {token.get_secret_value()} is too short")
-            return token
-
-    def publish(self, post: Post, prepared: dict[str, object]) -> Receipt:
-        raise NotImplementedError
-
-
-class Open(Publisher):
-    """Takes nothing."""
-
-    platform = "open"
-    delivery = Delivery.BLIND
-
-    def publish(self, post: Post, prepared: dict[str, object]) -> Receipt:
-        raise NotImplementedError
-
-
-RIGHT = {"page_id": "1", "token": "s3cret-token"}
 
 
 @pytest.fixture(autouse=True)
-def keyring(database) -> Keyring:
-    return Keyring([SecretStr(new_key())])
-
-
-def test_an_account_is_connected_with_its_credentials_encrypted(keyring, factories):
-    added = accounts.add(Board, "Shop", RIGHT, keyring)
-
-    row = factories.row("channel_account", added.id)
-    assert row["settings"] == {"page_id": "1"}
-    assert keyring.decrypt(added.id, row["credentials"]) == {"token": "s3cret-token"}
-    assert "s3cret" not in str(row) + repr(added)
-    assert (added.address, added.status, added.has_credentials) == ("board:Shop", AccountStatus.ACTIVE, True)
-
-
-def test_an_account_without_credentials_needs_no_key(factories):
-    added = accounts.add(Open, "Shop", {}, Keyring([]))
-
-    assert factories.row("channel_account", added.id)["credentials"] is None
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "says"),
-    [
-        ("Shop", RIGHT | {"tokn": "x"}, "no 'tokn'; did you mean 'token'"),
-        ("Shop", RIGHT | {"zzz": "x"}, "no 'zzz'; there are page_id, api_url, token, lifetime"),
-        ("Shop", {}, "also need page_id, token"),
-        ("Shop", {"page_id": "1"}, "need token: give it"),
-        ("Shop", RIGHT | {"page_id": "one"}, "page_id: "),
-        ("Shop", RIGHT | {"token": "shh!"}, "token: "),
-        ("", RIGHT, "An account's name"),
-        ("Shop ", RIGHT, "An account's name"),
-        ("Sh\x1bop", RIGHT, "cannot be shown"),
-    ],
-)
-def test_what_cannot_be_connected_is_one_sentence_without_a_secret(name, given, says, keyring, factories):
-    with pytest.raises(WrongUsage, match=says) as refusal:
-        accounts.add(Board, name, given, keyring)
-
-    trace = "".join(traceback.format_exception(refusal.value))
-    assert "\n" not in str(refusal.value)
-    assert "s3cret" not in trace
-    assert "shh!" not in trace
-    assert factories.query("select count(*) from channel_account") == [(0,)]
-
-
-def test_without_a_key_nothing_is_written(factories):
-    with pytest.raises(WrongUsage, match=r"AUTOPOSTER_SECRET_KEYS.*autoposter keys new"):
-        accounts.add(Board, "Shop", RIGHT, Keyring([]))
-
-    assert factories.query("select count(*) from channel_account") == [(0,)]
-
-
-def test_a_name_is_given_once_on_each_platform(keyring, make_account):
-    make_account(platform="board", name="Shop")
-    make_account(platform="stub", name="Cafe")
-
-    with pytest.raises(Refused, match="a board account named 'Shop' already"):
-        accounts.add(Board, "Shop", RIGHT, keyring)
-    assert accounts.add(Board, "Cafe", RIGHT, keyring).id > 0
-
-
-def test_of_two_at_once_one_is_refused(keyring):
-    def one(_: int) -> bool:
-        try:
-            accounts.add(Board, "Shop", RIGHT, keyring)
-        except Refused:
-            return False
-        return True
-
-    with ThreadPoolExecutor(4) as threads:
-        assert sorted(threads.map(one, range(4))) == [False, False, False, True]
+def _connected(database) -> None:
+    """Every test here asks the database."""
 
 
 def test_an_account_is_found_by_id_name_and_address(make_account):
@@ -183,3 +79,150 @@ def test_a_disconnected_account_needs_more_than_enabling(make_account, factories
         accounts.enable("Shop")
 
     assert factories.row("channel_account", account_id)["status"] == "disconnected"
+
+
+def test_an_account_without_posts_is_removed_with_its_credentials(make_account, factories):
+    make_account(name="Shop", credentials="v1:x")
+
+    assert accounts.remove("Shop").name == "Shop"
+
+    assert factories.query("select count(*) from channel_account") == [(0,)]
+
+
+def test_an_account_with_posts_stays_and_what_to_do_is_said(make_account, make_post, factories):
+    make_post(channel_account_id=make_account(name="Shop"))
+
+    with pytest.raises(Refused, match=r"stub:Shop has posts.*`autoposter accounts disable stub:Shop`"):
+        accounts.remove("Shop")
+
+    assert factories.query("select count(*) from channel_account") == [(1,)]
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def sealed_accounts(factories: Factories, ring: Keyring, count: int) -> list[int]:
+    """So many accounts, each with a token that tells whose it is."""
+    ids = [
+        row[0]
+        for row in factories.query(
+            "insert into channel_account (platform, name) select 'stub', 'Sealed ' || n"
+            " from generate_series(1, %s) n returning id",
+            (count,),
+        )
+    ]
+    texts = [ring.encrypt(account_id, {"token": f"token of {account_id}"}) for account_id in ids]
+    factories.query(
+        "update channel_account a set credentials = g.text, credentials_version = 3"
+        " from unnest(%s::bigint[], %s::text[]) as g (id, text) where a.id = g.id",
+        (ids, texts),
+    )
+    return ids
+
+
+def assert_all_open(factories: Factories, ring: Keyring, count: int) -> None:
+    found = factories.query("select id, credentials, credentials_version from channel_account")
+    assert len(found) == count
+    for account_id, text, version in found:
+        assert (ring.decrypt(account_id, text), version) == ({"token": f"token of {account_id}"}, 3)
+
+
+def test_rotating_encrypts_all_with_the_newest_key_and_a_second_run_does_nothing(factories):
+    old, new = SecretStr(new_key()), SecretStr(new_key())
+    sealed_accounts(factories, Keyring([old]), 2 * accounts.BATCH + 7)
+
+    first, second = accounts.rotate(Keyring([new, old])), accounts.rotate(Keyring([new, old]))
+
+    assert (first.rotated, first.already, first.unreadable) == (2 * accounts.BATCH + 7, 0, [])
+    assert (second.rotated, second.already) == (0, 2 * accounts.BATCH + 7)
+    assert_all_open(factories, Keyring([new]), 2 * accounts.BATCH + 7)
+
+
+def test_what_does_not_open_is_named_and_left_as_it_is(factories):
+    old, new, lost = (SecretStr(new_key()) for _ in range(3))
+    (foreign,) = sealed_accounts(factories, Keyring([lost]), 1)
+    copied = factories.account(credentials=factories.row("channel_account", foreign)["credentials"])
+    before = factories.query("select id, credentials from channel_account order by id")
+    factories.query("insert into channel_account (platform, name) values ('stub', 'without')")
+    ok = factories.account()
+    factories.query(
+        "update channel_account set credentials = %s where id = %s", (Keyring([old]).encrypt(ok, {"token": "t"}), ok)
+    )
+
+    done = accounts.rotate(Keyring([new, old]))
+
+    assert (done.rotated, len(done.unreadable)) == (1, 2)
+    assert [
+        f"account {account_id} " in said for account_id, said in zip((foreign, copied), done.unreadable, strict=True)
+    ]
+    assert factories.query("select id, credentials from channel_account order by id")[:2] == before
+
+
+def test_credentials_that_change_while_they_are_rotated_are_not_overwritten(factories):
+    old, new = SecretStr(new_key()), SecretStr(new_key())
+    (account_id,) = sealed_accounts(factories, Keyring([old]), 1)
+    refreshed = Keyring([old]).encrypt(account_id, {"token": "refreshed"})
+
+    class Slow(Keyring):
+        """A worker refreshes while this looks at the old text, and it still encrypts with the old key."""
+
+        def rotated(self, which: int, text: str) -> str | None:
+            changed = super().rotated(which, text)
+            factories.query(
+                "update channel_account set credentials = %s where credentials <> %s", (refreshed, refreshed)
+            )
+            return changed
+
+    done = accounts.rotate(Slow([new, old]))
+
+    stored = factories.row("channel_account", account_id)["credentials"]
+    assert Keyring([new]).decrypt(account_id, stored) == {"token": "refreshed"}
+    assert done.rotated == 1
+
+
+ROTATE = """
+import os, sys
+from autoposter import accounts, cli
+from autoposter.store import accounts as store
+
+batches, reseal = 0, store.reseal
+
+
+def and_die(changes):
+    global batches
+    batches += 1
+    if batches > int(sys.argv[1]):
+        os.kill(os.getpid(), 9)
+    return reseal(changes)
+
+
+store.reseal = and_die
+sys.exit(cli.main(["keys", "rotate"]))
+"""
+
+
+def test_rotating_is_killed_and_run_again_and_everything_opens(fresh, fresh_database_url, request, capsys):
+    """100,000 accounts with --long."""
+    count = 100_000 if request.config.getoption("--long") else 3_000
+    old, new = new_key(), new_key()
+    sealed_accounts(fresh, Keyring([SecretStr(old)]), count)
+    settings = {"AUTOPOSTER_DATABASE_URL": fresh_database_url, "AUTOPOSTER_SECRET_KEYS": f"{new},{old}"}
+
+    def rotate(kill_after: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", ROTATE, str(kill_after)]
+        return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=600)
+
+    killed = rotate(count // accounts.BATCH // 2)
+    both = Keyring([SecretStr(new), SecretStr(old)])
+    assert_all_open(fresh, both, count)
+    began = time.monotonic()
+    again = rotate(count)
+    took = time.monotonic() - began
+
+    assert killed.returncode == -9
+    assert (again.returncode, again.stderr) == (0, "")
+    assert f"{count - count // accounts.BATCH // 2 * accounts.BATCH} credentials were encrypted" in again.stdout
+    assert_all_open(fresh, Keyring([SecretStr(new)]), count)
+    with capsys.disabled():
+        if request.config.getoption("--long"):
+            print(f"\nthe second half of {count} accounts: rotated in {took:.1f} s")

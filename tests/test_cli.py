@@ -470,6 +470,7 @@ def test_a_credential_comes_from_a_file_or_a_variable_and_a_setting_does_not(run
         ran = run("accounts", "add", "board", "--name", name, "--set", "handle=@token", "--set", f"token={token}")
         assert ran.code == 0, ran.err
         assert "s3cret" not in ran.out + ran.err
+        assert ("list of processes" in ran.err) == (token == "s3cret-typed")
     stored = factories.query("select id, credentials, settings from channel_account order by name")
 
     opened = [Keyring([SecretStr(key)]).decrypt(row[0], row[1])["token"] for row in stored]
@@ -487,7 +488,12 @@ def test_what_is_missing_is_asked_for_and_secrets_are_not_echoed(run, board, env
         os.environ["PYTHONPATH"] = str(board)
         os.execv(AUTOPOSTER, [str(AUTOPOSTER), "accounts", "add", "board", "--name", "shop"])
     shown = b""
-    for question, answer in ((b"handle: ", b"@shop\n"), (b"token: ", b"s3cret-typed\n"), (b"connected", b"")):
+    questions = (
+        (b"handle: ", b"@shop\n"),
+        (b"api_url [https://board.example]: ", b"\n"),
+        (b"token: ", b"s3cret-typed\n"),
+    )
+    for question, answer in (*questions, (b"connected", b"")):
         while question not in shown:
             assert select([terminal], [], [], 30)[0], shown
             shown += os.read(terminal, 1000)

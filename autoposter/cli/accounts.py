@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from autoposter import accounts
-from autoposter.cli import session
-from autoposter.cli.printing import Json, plain, print_json, print_table, shown
+from autoposter import accounts, connecting, scheduling
+from autoposter.cli import asking, session
+from autoposter.cli.printing import Json, plain, print_json, print_table, say_aside, shown
+from autoposter.connecting import Found
 from autoposter.credentials import Keyring
-from autoposter.errors import WrongUsage
-from autoposter.plugins import Host
-from autoposter.publishers import Publisher
+from autoposter.errors import Refused, WrongUsage
+from autoposter.lifecycle import ErrorKind, Status
+from autoposter.plugins import Host, NoPublisher
+from autoposter.publishers.base import overrides
+from autoposter.refreshing import WARN_AHEAD
+from autoposter.store import reports
 from autoposter.store.accounts import AccountInfo
+from autoposter.store.reports import Selection
 
 app = typer.Typer(help="Connected accounts on platforms.", no_args_is_help=True)
+
+HOUR = timedelta(hours=1)
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its name, platform:name or id.")]
 
@@ -26,65 +31,98 @@ Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its name, platf
 @app.command()
 def add(
     platform: Annotated[str, typer.Argument(help="As `autoposter plugins` lists it.")],
-    name: Annotated[str | None, typer.Option(help="What you call the account.")] = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting or credential; of credentials also KEY=@FILE and KEY=env:NAME, which keep a secret out of"
-            " the list of processes.",
-        ),
+    name: Annotated[
+        str | None, typer.Option(help="What you call the account; else what its platform calls it.")
     ] = None,
+    given: asking.Given = None,
 ) -> None:
-    """Connect an account.  Asks for what is missing; secrets are stored encrypted."""
+    """Connect an account.  Asks for what is missing, and its platform whose it is; secrets are stored encrypted."""
     with session.database() as settings:
         publisher = Host(settings.plugins).publisher_for(platform)
-        values = dict(_pair(publisher, pair) for pair in given or [])
-        if name is None:
-            name = _asked("name") if _can_ask() else None
-        if name is None:
+        values = asking.parsed(publisher, given or [])
+        if name is None and not asking.can_ask() and not overrides(publisher, "check"):
             raise WrongUsage("The account needs a name: give it with --name.")
-        if _can_ask():
-            for key in accounts.required(publisher):
-                if key not in values:
-                    values[key] = _asked(key, secret=accounts.is_secret(publisher, key))
-        added = accounts.add(publisher, name, values, Keyring(settings.secret_keys))
-    print(f"Account {added.id} is connected: {added.address}.")
+        values = asking.completed(publisher, values)
+        if name is None and not overrides(publisher, "check"):
+            name = asking.name()
+        added = connecting.add(publisher, name, values, Keyring(settings.secret_keys))
+        print(f"Account {added.account.id} is connected: {_told(added)}.")
+        asking.warn_of_secrets(publisher, given or [])
 
 
-def _pair(publisher: type[Publisher], pair: str) -> tuple[str, str]:
-    key, equals, value = pair.partition("=")
-    if not equals:
-        # Not repeated: it may be a secret whose key was forgotten.
-        raise WrongUsage(f"--set takes KEY=VALUE; the keys are {', '.join(accounts.fields(publisher)) or 'none'}.")
-    if accounts.is_secret(publisher, key):
-        return key, _secret(key, value)
-    return key, value
+@app.command()
+def reconnect(account: Account, given: asking.Given = None) -> None:
+    """Give an account new credentials, of the same identity.  Then its failed posts can be retried together."""
+    with session.database() as settings:
+        found = accounts.show(account)
+        publisher = Host(settings.plugins).publisher_for(found.platform)
+        values = asking.parsed(publisher, given or [])
+        values = asking.completed(publisher, values, found.settings)
+        again = connecting.reconnect(publisher, found.id, values, Keyring(settings.secret_keys))
+        print(f"{_told(again)} is connected again, and {again.account.status}.")
+        asking.warn_of_secrets(publisher, given or [])
+        _offer_to_retry(again.account)
 
 
-def _secret(key: str, value: str) -> str:
-    if value.startswith("@"):
-        try:
-            return Path(value[1:]).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise WrongUsage(f"{key}: the file {value[1:]} cannot be read ({reason}).") from None
-    if value.startswith("env:"):
-        variable = value.removeprefix("env:")
-        if variable not in os.environ:
-            raise WrongUsage(f"{key}: the environment variable {variable} is not set.")
-        return os.environ[variable]
-    return value
+def _offer_to_retry(account: AccountInfo) -> None:
+    """The posts that failed for an account that works again."""
+    selection = Selection(account_id=account.id, because=ErrorKind.ACCOUNT, statuses=[Status.FAILED])
+    failed = reports.selected(selection)
+    if not failed:
+        return
+    many = "1 post" if len(failed) == 1 else f"{len(failed)} posts"
+    if asking.can_ask() and typer.confirm(f"{many} failed because of this account.  Publish now?", default=False):
+        moved = sum(verdict.moved for verdict in scheduling.retry(failed))
+        print(f"{moved} of {many} {'is' if moved == 1 else 'are'} scheduled for now.")
+    else:
+        print(f"{many} failed because of it: `autoposter posts retry --account {account.address} --because account`.")
 
 
-def _can_ask() -> bool:
-    return sys.stdin.isatty()
+def _told(found: Found) -> str:
+    account = found.account
+    if not found.checked:
+        return f"{account.address} (its platform cannot be asked whether the credentials work)"
+    return f"{account.address} ({account.external_id})" if account.external_id else account.address
 
 
-def _asked(key: str, *, secret: bool = False) -> str:
-    answer: str = typer.prompt(key, hide_input=secret)
-    return answer
+@app.command()
+def check(
+    account: Annotated[str | None, typer.Argument(metavar="[ACCOUNT]", help="Its name, platform:name or id.")] = None,
+) -> None:
+    """Ask the platform whether an account's credentials work; without a name, all.  Exit code 1 if one does not."""
+    with session.database() as settings:
+        host, keyring = Host(settings.plugins), Keyring(settings.secret_keys)
+        asked = [accounts.show(account)] if account is not None else accounts.listed()
+        wrong = [said for one in asked if (said := _checked(one, host, keyring))]
+    for sentence in wrong:
+        say_aside(sentence)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _checked(account: AccountInfo, host: Host, keyring: Keyring) -> str | None:
+    """What is wrong with it."""
+    try:
+        found = connecting.check(account.id, host, keyring)
+    except (Refused, NoPublisher) as error:
+        return str(error)
+    if found.checked:
+        print(f"{_told(found)} works{_until(found.account)}.")
+    else:
+        print(f"{_told(found)}.")
+    return None
+
+
+def _until(account: AccountInfo) -> str:
+    return f"; its credentials expire {_expiry(account)}" if account.credentials_expire_at else ""
+
+
+@app.command()
+def remove(account: Account) -> None:
+    """Delete an account that has no posts, with its credentials."""
+    with session.database():
+        found = accounts.remove(account)
+    print(f"{found.address} is removed.")
 
 
 @app.command("list")
@@ -104,6 +142,7 @@ def list_(json: Json = False) -> None:
             "platform": lambda account: account.platform,
             "name": lambda account: account.name,
             "status": lambda account: account.status,
+            "expires": _expiry,
             "paused until": lambda account: account.paused_until,
             "last error": lambda account: account.last_error,
         },
@@ -123,6 +162,19 @@ def show(account: Account, json: Json = False) -> None:
     return None
 
 
+def _expiry(account: AccountInfo) -> str | None:
+    """When its credentials expire, and who does something about it."""
+    if account.credentials_expire_at is None:
+        return None
+    left = account.credentials_expire_at - datetime.now(UTC)
+    if account.refresh_at:
+        return f"{shown(account.credentials_expire_at)} (refreshed before)"
+    if left > WARN_AHEAD:
+        return shown(account.credentials_expire_at)
+    when = f"in {left.days} days" if left >= timedelta(days=2) else f"in {max(left, timedelta(0)) // HOUR} hours"
+    return f"{when if left > timedelta(0) else 'has expired'}: `autoposter accounts reconnect {account.address}`"
+
+
 def _facts(account: AccountInfo) -> dict[str, object]:
     return {
         "account": f"{account.id}, {account.address}",
@@ -130,7 +182,7 @@ def _facts(account: AccountInfo) -> dict[str, object]:
         "external id": account.external_id,
         "settings": ", ".join(f"{key}={value}" for key, value in account.settings.items()) or None,
         "credentials": ("stored, encrypted" if account.has_credentials else "none")
-        + (f", expire {shown(account.credentials_expire_at)}" if account.credentials_expire_at else ""),
+        + (f", expire {_expiry(account)}" if account.credentials_expire_at else ""),
         "paused until": account.paused_until,
         "last error": account.last_error,
         "checked": account.checked_at,

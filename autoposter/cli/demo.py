@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from autoposter import accounts, database, scheduling
+from autoposter import connecting, database, scheduling
 from autoposter.cli.printing import WIDTH_WITHOUT_TERMINAL, Json, print_json
 from autoposter.credentials import Keyring
 from autoposter.database import transaction
@@ -152,7 +152,7 @@ def _wait_for_worker(folder: Path, everything: Child) -> None:
 def _schedule(folder: Path) -> list[int]:
     """Schedule the plan on three stub accounts; the posts' ids, the first due first."""
     keyring = Keyring(())
-    ids = {letter: accounts.add(Stub, name, {}, keyring).id for letter, name in ACCOUNTS.items()}
+    ids = {letter: connecting.add(Stub, name, {}, keyring).account.id for letter, name in ACCOUNTS.items()}
     contents = []
     for number, caption in enumerate(CAPTIONS):
         (folder / "media" / f"{number}.png").write_bytes(_picture(number))
