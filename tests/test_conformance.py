@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 from fake_boards import FakeBoard, Journal
+from lighthouse import OnTheLighthouse
 from pinboard import KeyedPinboard, OnThePinboard, Pinboard
 
 from autoposter.publishers import AccountRejected, ContentRejected, RateLimited, Transient
@@ -56,6 +57,10 @@ class TestPinboard(OnThePinboard):
 
 class TestKeyedPinboard(OnThePinboard):
     publisher = KeyedPinboard
+
+
+class TestLighthouse(OnTheLighthouse):
+    """The example of the docs."""
 
 
 def test_a_suite_says_what_it_leaves_out_and_why() -> None:

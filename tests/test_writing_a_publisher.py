@@ -36,6 +36,14 @@ def test_the_story_ends_in_a_plugin_whose_tests_pass(tmp_path: Path, monkeypatch
     assert "TestChalkboard: " in ran.stdout
 
 
+def test_the_pieces_that_the_story_shows_stand_in_a_publisher_that_passes_the_suite() -> None:
+    pieces = [(path, code) for language, path, code in BLOCKS if language == "py" and path]
+
+    assert len(pieces) > 3
+    for path, code in pieces:
+        assert code in (DOCS.parent / path).read_text(), f"{path} says otherwise:\n{code}"
+
+
 def test_the_reference_says_what_the_docstrings_say() -> None:
     pages = runpy.run_path(str(DOCS / "reference" / "make.py"))["pages"]()
 
