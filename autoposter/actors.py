@@ -84,7 +84,7 @@ def dispatch() -> scanning.Found:
     scanning.dispatch_looks(look.send)
     preparing.renew()
     scanning.dispatch_preparations(prepare.send)
-    return scanning.dispatch_due_posts(
+    found = scanning.dispatch_due_posts(
         _send,
         bench.clock,
         max_lateness=settings.max_lateness,
@@ -92,6 +92,14 @@ def dispatch() -> scanning.Found:
         send_overdue=lambda post_id, _: publish_overdue.send(post_id),
         pace=pace,
     )
+    broker.posts_are_near = found.posts > 0 or scanning.posts_are_near()
+    return found
+
+
+def stop() -> None:
+    """Begin nothing that is not urgent, and end soon."""
+    preparing.stop()
+    broker.hurry()
 
 
 def do_chores() -> None:
@@ -110,7 +118,7 @@ def _send(post_id: int, delay: timedelta) -> None:
 
 # Without Dramatiq's Retries and TimeLimit: the database decides what is tried again, and a time limit that raises
 # between any two bytecodes cannot stop a blocked call.
-duties = WorkerDuties(bench, scan=dispatch, chores=do_chores, threads_known=preparing.allow, stopping=preparing.stop)
+duties = WorkerDuties(bench, scan=dispatch, chores=do_chores, threads_known=preparing.allow, stopping=stop)
 broker = build_broker(settings.redis_url.get_secret_value(), [PeriodiqMiddleware(), duties], bench.clock)
 dramatiq.set_broker(broker)
 actor = partial(dramatiq.actor, broker=broker)

@@ -8,6 +8,7 @@ refuse the message as too early, and the post would be late by the seconds until
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -29,8 +30,16 @@ log = logging.getLogger(__name__)
 #: All keys on Redis begin with this.
 NAMESPACE = "autoposter"
 
-#: One queue for all actors: each queue costs 20 polls a second and process.
+#: One queue for all actors: each queue costs two consumers that poll.
 QUEUE = "default"
+
+#: A consumer asks for messages this often, in seconds, while posts are near or it has messages in hand.  At Dramatiq's
+#: default of 1 s posts were 480 ms late (p50).  What this process itself puts on the broker it fetches at once.
+POLL_NEAR = 0.05
+
+#: And this often when nothing is near.  With 0.05 s (and threads that woke up as often), two idle processes made 315
+#: Redis commands a second and took 7 % of a core; now 14, and 0.7 %.
+POLL_IDLE = 1.0
 
 #: Longer than this Redis is away.
 SOCKET_TIMEOUT_SECONDS = 3
@@ -63,13 +72,27 @@ class SteadyConsumer(_RedisConsumer):
     """Drops messages that cannot be read or are none of ours, and gives up a requeue that cannot be had.
 
     Both lose a hint at most; Dramatiq would lose the consumer thread, a worker thread, or everything it had fetched.
+    Where there is nothing to fetch it waits until something is said to be there, instead of sleeping.
     """
 
+    def __init__(self, *how: Any) -> None:
+        super().__init__(*how)
+        self._news = threading.Event()
+
+    def look_up(self) -> None:
+        """There may be something to fetch, or room for it."""
+        self._news.set()
+
     def __next__(self) -> Any:
-        """The next message; None when there is none."""
+        """The next message; None when there is none for a while."""
+        self._news.clear()  # before the question: what comes after it is heard
         try:
             message = super().__next__()
-            if message is None or self._is_a_hint(message):
+            if message is None:
+                is_near = self.broker.posts_are_near or self.queued_message_ids
+                self._news.wait(POLL_NEAR if is_near else POLL_IDLE)
+                return None
+            if self._is_a_hint(message):
                 return message
             log.warning("a message on the broker is none of ours and is dropped: %.200r", message)
         except (ConnectionClosed, redis.ConnectionError):
@@ -117,6 +140,8 @@ class SteadyConsumer(_RedisConsumer):
             super().ack(message)
         except ConnectionClosed as error:
             log.debug("a message cannot be struck off and may come again: %s", error)
+        if self.outstanding_message_count <= self.prefetch // 2:
+            self.look_up()
 
     def nack(self, message: Any) -> None:
         """Strike a message off that an actor failed at; as `ack`."""
@@ -145,6 +170,9 @@ class SteadyBroker(RedisBroker):
     def __init__(self, clock: Clock, **options: Any) -> None:
         super().__init__(**options)
         self._clock = clock
+        self._consumers: dict[str, SteadyConsumer] = {}
+        #: Whether posts fall due within seconds, as the last scan saw.
+        self.posts_are_near = True
 
     @property
     def ahead_ms(self) -> int:
@@ -154,12 +182,23 @@ class SteadyBroker(RedisBroker):
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """Put a message on the broker, to be delivered after so many milliseconds."""
         sent: dramatiq.Message[Any] = super().enqueue(message, delay=None if delay is None else delay + self.ahead_ms)
+        self._look_up()
         return sent
 
-    @property
-    def consumer_class(self) -> type[SteadyConsumer]:
-        """What reads the messages."""
-        return SteadyConsumer
+    def hurry(self) -> None:
+        """Have the consumers notice soon whatever happens from now on: that they are to end."""
+        self.posts_are_near = True
+        self._look_up()
+
+    def _look_up(self) -> None:
+        for consumer in list(self._consumers.values()):
+            consumer.look_up()
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 0) -> SteadyConsumer:
+        """What reads one queue.  It waits as it knows best, whatever `timeout` says."""
+        consumer = SteadyConsumer(self, queue_name, prefetch, 0)
+        self._consumers[queue_name] = consumer
+        return consumer
 
     def waiting(self) -> int:
         """How many messages wait to be fetched by a worker.  Raises redis.ConnectionError."""

@@ -107,6 +107,11 @@ def _send_all(due: Sequence[Dispatched], send: Send, clock: Clock) -> None:
             dispatch.take_back([post.post_id for post in due[sent:]])
 
 
+def posts_are_near() -> bool:
+    """Whether the broker is worth asking often, whoever dispatches what is near."""
+    return dispatch.is_near()
+
+
 def dispatch_looks(look: Callable[[int], None]) -> int:
     """Dispatch the unknown outcomes that are to be looked at now; returns how many."""
     jobs = dispatch.mark_looks()

@@ -6,15 +6,18 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dramatiq
 import pytest
 import redis
 from factories import Factories
-from processes import Processes
+from processes import Processes, wait_until
 
+from autoposter import broker as broker_module
 from autoposter.broker import NAMESPACE, QUEUE, build_broker
 from autoposter.clock import Clock
 
@@ -222,6 +225,42 @@ def test_machines_whose_clocks_differ_deliver_each_others_messages_in_time(
     assert [row["id"] for row in rows if row["dispatched_at"] > row["scheduled_for"]] == []
     assert behind.output.count("clock is 20.0 s behind the database's") == 1
     assert ahead.output.count("clock is 20.0 s ahead of the database's") == 1
+
+
+def test_what_a_process_puts_on_the_broker_it_fetches_at_once_although_it_asks_seldom(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "POLL_IDLE", 60.0)
+    broker = build_broker(redis_url, [], Clock())
+    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+    consumer = broker.consume(QUEUE, prefetch=4)
+    broker.posts_are_near = False
+
+    with ThreadPoolExecutor(1) as waits:
+        fetched = waits.submit(lambda: next(filter(None, consumer)))
+        wait_until(lambda: consumer.misses > 0)  # it has asked, and waits
+        publish.send(7)
+
+        assert fetched.result(timeout=10).args == (7,)
+
+
+def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_half_is_done(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "POLL_NEAR", 60.0)
+    broker = build_broker(redis_url, [], Clock())
+    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+    consumer = broker.consume(QUEUE, prefetch=4)
+    for number in range(5):
+        publish.send(number)
+    in_hand = [next(consumer) for _ in range(4)]
+
+    with ThreadPoolExecutor(1) as waits:
+        fifth = waits.submit(lambda: next(filter(None, consumer)))
+        for message in in_hand[:2]:
+            consumer.ack(message)
+
+        assert fifth.result(timeout=10).args == (4,)
 
 
 def test_what_waits_on_the_broker_is_counted(redis_url: str, forger: Forger) -> None:

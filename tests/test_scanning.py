@@ -84,6 +84,18 @@ def test_posts_are_dispatched_when_they_fall_due_within_five_seconds(
     assert post_row(soon)["status"] == "Scheduled"
 
 
+@pytest.mark.parametrize(
+    ("due_in", "is_near"), [(4 * SECOND, True), (-SECOND, True), (6 * SECOND, False), (-3 * SECOND, False)]
+)
+def test_posts_that_fall_due_within_five_seconds_are_near_also_when_they_were_dispatched(
+    make_post: Any, due_in: timedelta, is_near: bool
+) -> None:
+    make_post(due_in)
+    dispatch.mark_on_time(max_lateness=DAY)
+
+    assert scanning.posts_are_near() == is_near
+
+
 def test_a_message_arrives_400_ms_before_the_due_time_and_at_once_when_overdue(
     scan: Any, broker: Broker, make_post: Any
 ) -> None:

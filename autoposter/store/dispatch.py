@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from autoposter.database import execute, rows, single_statement
+from autoposter.database import execute, row, rows, single_statement
 from autoposter.store import DUE, NOT_TOO_LATE
 
 #: Posts are dispatched at most this long before they are due.  Short, because messages that a broker holds for later
@@ -63,6 +63,19 @@ def mark_on_time(*, max_lateness: timedelta | None, limit: int = BATCH) -> list[
         max_lateness=max_lateness,
         limit=limit,
     )
+
+
+def is_near() -> bool:
+    """Whether a post falls due within the horizon, or has just done so, whoever dispatches it."""
+    with single_statement():
+        found = row(
+            f"""
+            select exists (
+                select from post_instance p
+                 where {DUE} and p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s) as near""",
+            {"overdue": OVERDUE, "horizon": HORIZON},
+        )
+    return bool(found and found["near"])
 
 
 def mark_overdue(*, max_lateness: timedelta | None, limit: int) -> list[Dispatched]:
