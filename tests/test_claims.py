@@ -11,6 +11,7 @@ import pytest
 from factories import Factories
 from moves import (
     DAY,
+    RECEIPT,
     SECOND,
     claim,
     claimed,
@@ -23,7 +24,7 @@ from moves import (
 )
 
 from autoposter.lifecycle import Status, Withdrawn
-from autoposter.store import claims, dispatch, jobs, ledger
+from autoposter.store import claims, dispatch, jobs, ledger, posts
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -309,6 +310,35 @@ def test_a_stale_save_that_no_claim_meets_is_mended(
 
     assert is_posted_as_before(post_row(post), posted)
     assert ledger.mend(8) == []
+
+
+@pytest.mark.parametrize("status", ["Draft", "Failed", "Cancelled", "Missed", "Publishing"])
+def test_a_stale_save_over_what_nobody_can_tell_is_handed_to_a_person_again(
+    make_post: Any, factories: Factories, post_row: Any, status: str
+) -> None:
+    """It may be out, nobody looks for it any more, and a `Failed` or `Cancelled` would say that it is not."""
+    post = make_post(-SECOND)
+    unconfirmed(post)
+    factories.query("update post_instance set status = %s", (status,))
+
+    assert ledger.mend(8) == [(post, status, "Unconfirmed")]
+
+    assert post_row(post)["status"] == "Unconfirmed"
+    assert ledger.mend(8) == []
+
+
+def test_a_stray_post_does_not_get_the_id_of_a_receipt_that_came_too_late(
+    make_post: Any, factories: Factories, post_row: Any
+) -> None:
+    post = make_post(-SECOND)
+    look = unconfirmed(post)
+    assert posts.resolve(post, posts.Resolution.NOT_POSTED, by="somebody")
+    assert jobs.keep_late_receipt(look.attempt.job_id, RECEIPT)
+    factories.query("update post_instance set status = 'Unconfirmed'")
+
+    assert ledger.mend(8) == [(post, "Unconfirmed", "Failed")]
+
+    assert post_row(post)["platform_post_id"] is None
 
 
 def test_a_stale_save_that_comes_too_late_for_a_claim_is_mended(

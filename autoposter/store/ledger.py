@@ -39,7 +39,8 @@ _SAYS = f"""
 def mend(max_attempts: int, limit: int = 1000) -> list[tuple[int, str, str]]:
     """Put posts back to what their jobs say; returns each with what was found and what it became.
 
-    Posts that are not `Posted` although a job completed follow their receipt; `Publishing` and `Unconfirmed` ones
+    Posts that are not `Posted` although a job completed follow their receipt, and those whose outcome nobody looks for
+    any more are `Unconfirmed`, whatever was written there: a person must know.  `Publishing` and `Unconfirmed` ones
     follow their open job, or without one their last: `Failed` after a lasting failure, a person's "not posted" or the
     last attempt of their budget, else due anew (nothing of them is under way).  Found by the time of their last write,
     or among what is overdue, so that the cost does not grow with the table.  A settle that runs meanwhile moves job and
@@ -54,7 +55,8 @@ def mend(max_attempts: int, limit: int = 1000) -> list[tuple[int, str, str]]:
                     select p.id, p.status as was, j.*
                       from post_instance p left join lateral ({_SAYS}) j on true
                      where p.id = any (array({_SUSPECTS}))
-                       and (j.becomes = 'Posted' or p.status = 'Unconfirmed' and j.becomes <> p.status
+                       and (j.becomes in ('Posted', 'Unconfirmed') and j.becomes <> p.status
+                            or p.status = 'Unconfirmed' and j.becomes <> p.status
                             or p.status = 'Publishing' and j.becomes is distinct from p.status)
                      limit %(limit)s
                        for update of p skip locked
@@ -62,8 +64,9 @@ def mend(max_attempts: int, limit: int = 1000) -> list[tuple[int, str, str]]:
                 update post_instance p
                    set status = coalesce(j.becomes, 'Scheduled'), dispatched_for = null,
                        posted_at = case when j.becomes = 'Posted' then j.ended_at else p.posted_at end,
-                       platform_post_id = coalesce(j.platform_post_id, p.platform_post_id),
-                       permalink = coalesce(j.permalink, p.permalink),
+                       platform_post_id = case when j.becomes = 'Posted' then j.platform_post_id
+                                               else p.platform_post_id end,
+                       permalink = case when j.becomes = 'Posted' then j.permalink else p.permalink end,
                        last_error = case j.becomes when 'Posted' then null
                                                    when 'Failed' then coalesce(j.error, p.last_error)
                                                    else p.last_error end,
