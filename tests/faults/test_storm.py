@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import signal
+import struct
 import threading
 import time
 from collections import Counter
@@ -50,6 +51,18 @@ WEATHER: list[Rule] = [
 RECENT = "id = (select id from post_instance where status = '{}' order by random() limit 1)"
 
 
+#: What the file of a clock says that is right.
+RIGHT = struct.pack("d", 0.0)
+
+
+def _ended(process: Running) -> bool:
+    """Whether it is over; then nothing of it is left."""
+    if process.popen.poll() is None:
+        return False
+    process.kill_group()
+    return True
+
+
 class Storm:
     """Does damage at random, all in one thread: a server ends with the thread that started it."""
 
@@ -60,14 +73,18 @@ class Storm:
         # The servers of the tests forget what they committed last when they crash; that is no promise to be judged by.
         name = machines.rows.query("select current_database()")[0][0]
         machines.rows.query(f"alter database {name} set synchronous_commit = on")
-        self._workers = machines.workers(2, **PATIENT)
-        self._schedulers = [machines.processes.scheduler()]
+        self._clocks = [machines.world.folder / f"clock-{number}" for number in range(2)]
+        for clock in self._clocks:
+            clock.write_bytes(RIGHT)
+        self._workers = [self._started_worker(number) for number in range(2)]
+        self._scheduler = machines.processes.scheduler()
         self._undo: list[tuple[float, Callable[[], None]]] = []
         self._deeds = [
             (4, self.kill_a_worker),
             (2, self.kill_a_workers_child),
             (1, self.stop_a_worker),
             (4, self.freeze_a_worker),
+            (3, self.shift_a_clock),
             (1, self.kill_the_scheduler),
             (3, self.end_sessions),
             (1, self.restart_postgres_fast),
@@ -113,20 +130,26 @@ class Storm:
                 if when <= time.monotonic():
                     self._undo.remove((when, undo))
                     undo()
-            for running, start in (
-                (self._workers, lambda: self.machines.processes.worker(threads=8, **PATIENT)),
-                (self._schedulers, self.machines.processes.scheduler),
-            ):
-                for index, one in enumerate(running):
-                    if one.popen.poll() is not None:
-                        one.kill_group()
-                        running[index] = start()
+            for number, worker in enumerate(self._workers):
+                if _ended(worker):
+                    self._workers[number] = self._new_worker(number)
+            if _ended(self._scheduler):
+                self._scheduler = self.machines.processes.scheduler()
             if time.monotonic() >= until:
                 return
             time.sleep(0.05)
 
     def _later(self, undo: Callable[[], None], shortest: float, longest: float) -> None:
         self._undo.append((time.monotonic() + self.random.uniform(shortest, longest), undo))
+
+    def _new_worker(self, number: int) -> Running:
+        command = ("dramatiq", "faults.shifted", "--processes", "1", "--threads", "8")
+        return self.machines.processes.start(*command, FAULTS_CLOCK=str(self._clocks[number]), **PATIENT)
+
+    def _started_worker(self, number: int) -> Running:
+        worker = self._new_worker(number)
+        wait_until(lambda: self.machines.worker_id(worker), 40, lambda: worker.output[-2000:])
+        return worker
 
     def _worker(self) -> Running:
         return self.random.choice(self._workers)
@@ -137,7 +160,8 @@ class Storm:
         self._worker().kill_group()
 
     def kill_a_workers_child(self) -> None:
-        self.random.choice(psutil.Process(self._worker().pid).children(recursive=True)).kill()
+        if children := psutil.Process(self._worker().pid).children(recursive=True):
+            self.random.choice(children).kill()
 
     def stop_a_worker(self) -> None:
         self._worker().popen.terminate()
@@ -147,8 +171,13 @@ class Storm:
         worker.kill_group(signal.SIGSTOP)
         self._later(lambda: worker.kill_group(signal.SIGCONT), 0.5, 16)
 
+    def shift_a_clock(self) -> None:
+        """A worker's wall clock jumps, forward or back, and stays wrong."""
+        with self.random.choice(self._clocks).open("r+b") as clock:
+            clock.write(struct.pack("d", self.random.uniform(-6, 6)))
+
     def kill_the_scheduler(self) -> None:
-        self._schedulers[0].kill_group()
+        self._scheduler.kill_group()
 
     def end_sessions(self) -> None:
         self.machines.rows.query(
