@@ -7,8 +7,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
+
+import dramatiq
 
 from autoposter import database, publishing, recovery, scanning
+from autoposter.broker import QUEUE, build_broker
 from autoposter.clock import Clock
 from autoposter.credentials import Keyring
 from autoposter.leases import Leases
@@ -66,10 +70,35 @@ def look(job_id: int, arm: Arm) -> None:
 
 
 def scan(_: int, arm: Arm) -> None:
-    """One scan, whose messages go nowhere."""
+    """One scan, as the heartbeat makes it: what is due is put on the broker."""
     bench = workbench()
+    publish = _actor(bench)
     arm()
-    scanning.dispatch_due_posts(lambda post_id, delay: None, bench.clock, max_lateness=None, waiting=0)
+    scanning.dispatch_due_posts(
+        lambda post_id, delay: publish.send(post_id), bench.clock, max_lateness=None, waiting=publish.broker.waiting()
+    )
+
+
+def deliver(post_id: int, arm: Arm) -> None:
+    """A message is fetched from the broker, worked off and struck off, as a worker does."""
+    bench = workbench()
+    publish = _actor(bench, queue=f"only-{post_id}")
+    publish.send(post_id)
+    arm()
+    consumer = publish.broker.consume(publish.queue_name, prefetch=1, timeout=1000)
+    message = next(consumer)
+    assert message is not None
+    publish(*message.args)
+    consumer.ack(message)
+
+
+def _actor(bench: Workbench, queue: str = QUEUE) -> Any:
+    url = load_settings().redis_url
+    assert url is not None
+    broker = build_broker(url.get_secret_value(), [])
+    return dramatiq.actor(
+        lambda post_id: publishing.publish_post(post_id, bench), actor_name="publish", broker=broker, queue_name=queue
+    )
 
 
 def take_over(_: int, arm: Arm) -> None:
@@ -125,5 +154,5 @@ def open_posts() -> int:
 
 
 DEEDS: dict[str, Callable[[int, Arm], None]] = {
-    deed.__name__: deed for deed in (nothing, publish, look, scan, take_over, recover)
+    deed.__name__: deed for deed in (nothing, publish, look, scan, deliver, take_over, recover)
 }

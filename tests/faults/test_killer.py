@@ -15,7 +15,7 @@ from faults.injection import Fault, Moment, Strike
 from faults.world import RECOVERY_SECONDS, World
 
 from autoposter.testing import rules
-from autoposter.testing.publishers import FakeFindable
+from autoposter.testing.publishers import FakeFindable, FakeKeyed
 from autoposter.testing.rules import Reply
 
 #: More steps than an attempt has.
@@ -48,6 +48,7 @@ def settle_and_judge(world: World, forge: Forge, rans: list[Ran]) -> None:
     world.recover(forge)
 
     report = world.check()
+    print(f"{sum(ran.was_struck for ran in rans)} struck, at up to {max(len(ran.steps) for ran in rans)} steps")
     print(report.table())
     beyond_reach = {world.post_of(ran) for ran in whole if froze_at_the_last_moment(ran)}
     for ran in whole:
@@ -84,6 +85,7 @@ SHORT = {(Fault.KILL, kind) for kind in PLATFORMS} | {
     (Fault.ERROR, FakeFindable.platform),
     (Fault.FREEZE, FakeFindable.platform),
 }
+BROKER_SHORT = {Fault.KILL}
 PAIRS = [
     pytest.param(fault, kind, marks=[] if (fault, kind) in SHORT else [pytest.mark.long])
     for fault in Fault
@@ -119,6 +121,24 @@ def test_an_attempt_or_a_look_struck_at_any_step_is_settled(
         rans += strike_everywhere(forge, fault, moment, lambda: attempt(""))
         rans += strike_everywhere(forge, fault, moment, lambda: look("lost"))
 
+    settle_and_judge(world, forge, rans)
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(it, marks=[] if it in BROKER_SHORT else [pytest.mark.long]) for it in Fault]
+)
+def test_a_scan_or_a_delivery_struck_at_any_step_neither_loses_a_post_nor_repeats_it(
+    world: World, forge: Forge, redis_url: str, fault: Fault
+) -> None:
+    """Between broker and database: marked and not sent, sent and not marked, published and not struck off."""
+    forge.environment = world.environment | {"AUTOPOSTER_REDIS_URL": redis_url}
+    account = world.account(FakeKeyed.platform)
+    rans = []
+    for moment in MOMENTS[fault]:
+        for do in ("scan", "deliver"):
+            rans += strike_everywhere(forge, fault, moment, lambda do=do: Order(do, world.post(account)))
+
+    assert any(name.startswith("socket") for name in rans[0].steps), "the broker is out of reach"
     settle_and_judge(world, forge, rans)
 
 

@@ -66,7 +66,7 @@ class World:
 
     def post_of(self, ran: Ran) -> int:
         """Which post an order was about."""
-        if ran.order.do == "publish":
+        if ran.order.do != "look":
             return ran.order.what
         found = self.rows.query("select post_instance_id from publish_job where id = %s", (ran.order.what,))
         return int(found[0][0])
