@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,26 @@ from faults.world import World
 from autoposter.testing import publishers
 from autoposter.testing.platform import FakePlatform
 
+_noticed = pytest.StashKey[list[tuple[str, str]]]()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: only with --long")
+    config.stash[_noticed] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print which safeguards were missed when they were taken away, and by what."""
+    if noticed := config.stash.get(_noticed, []):
+        terminalreporter.section(f"{len(noticed)} safeguards taken away, and what noticed")
+        for safeguard, what in noticed:
+            terminalreporter.write_line(f"{safeguard}: {' '.join(what.split())[:120]}")
+
+
+@pytest.fixture
+def noticed(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`noticed(safeguard, what noticed its absence)`: a line of the table at the end of the run."""
+    return lambda safeguard, what: request.config.stash[_noticed].append((safeguard, what))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,14 +5,13 @@ step; for a process that is to be frozen each look at the clock too, since what 
 are wrapped where Python leaves for the system, so that nothing in the code under test
 knows about it, and nothing that it does escapes.
 
-It also takes safeguards away: texts in statements (`remove`), so that a test can show that they are needed.
+It also takes safeguards out of its statements (`remove`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import socket
 import threading
@@ -26,6 +25,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
+from faults.removal import rewritten
 
 
 class Fault(StrEnum):
@@ -155,26 +155,18 @@ class Cursor(psycopg2.extensions.cursor):
 
     def execute(self, query: Any, vars: Any = None) -> Any:
         """Run one statement, rewritten where a test took a safeguard away."""
-        query = rewrite(query)
+        query = rewritten(query, _removed, _tell)
         with step(_first_words(query), _database_fails, lambda: _end_session(self.connection)):
             return super().execute(query, vars)
 
 
-def rewrite(query: Any) -> Any:
-    """The statement without the safeguards that a test took away."""
-    if not isinstance(query, str):
-        return query
-    for old, new in _removed.items():
-        found = re.search(r"\s+".join(map(re.escape, old.split())), query)
-        if found:
-            query = query.replace(found[0], new)
-            with _told.open("a") as file:
-                file.write(f"{old}\n")
-    return query
-
-
 _removed: dict[str, str] = {}
 _told = Path()
+
+
+def _tell(met: str) -> None:
+    with _told.open("a") as file:
+        file.write(f"{met}\n")
 
 
 def remove(texts: dict[str, str], told: Path) -> None:
