@@ -68,10 +68,7 @@ class Publisher(ABC):
         self.http = http
 
     def validate(self, post: Post) -> Iterable[str]:
-        """Every reason the platform would refuse this post, one sentence each.  Pure: no I/O.
-
-        Asked without credentials too, when a post is scheduled: `self.account.credentials` has no fields then.
-        """
+        """Every reason the platform would refuse this post, one sentence each.  Pure: no I/O."""
         return ()
 
     def prepare(self, post: Post, prepared: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,9 @@ class Complaint:
     status: str
     """`INVALID_ARGUMENT`, ...; empty in the old format."""
     message: str
+    """What to tell a person."""
+    whole: str
+    """All that it says, for words that may stand anywhere in it."""
     reasons: frozenset[str]
     """Of `ErrorInfo`, or of the old format."""
     codes: frozenset[int]
@@ -44,6 +47,8 @@ class Complaint:
     quota: str | None
     """How many calls the project may make, where that is what it complains about."""
     retry_after: timedelta | None
+    api: str
+    """Which of Google's APIs says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,12 @@ class Row:
     http: int | range
     raises: type[PublishError]
     sentence: str
-    """`{said}` are Google's words, `{photo}` is the photo's address."""
+    """`{said}` are Google's words, `{api}` is who says it, `{photo}` the photo's address."""
     statuses: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     codes: range | None = None
     says: str = ""
-    """A pattern in Google's words."""
+    """A pattern anywhere in it."""
     quota: str | None = None
 
     def fits(self, complaint: Complaint) -> bool:
@@ -68,7 +73,7 @@ class Row:
             and (not self.statuses or complaint.status in self.statuses)
             and (not self.reasons or not complaint.reasons.isdisjoint(self.reasons))
             and (self.codes is None or any(code in self.codes for code in complaint.codes))
-            and re.search(self.says, complaint.message) is not None
+            and re.search(self.says, complaint.whole) is not None
             and (self.quota is None or complaint.quota == self.quota)
         )
 
@@ -93,7 +98,7 @@ REFUSALS: tuple[Row, ...] = (
     Row(
         403,
         AccountRejected,
-        "Enable the Google My Business API (mybusiness.googleapis.com) in the Cloud project: {said}",
+        "Enable the API {api} in the Cloud project: {said}",
         reasons=("SERVICE_DISABLED",),
     ),
     Row(
@@ -143,7 +148,7 @@ def refusal(answer: httpx2.Response, photo: str = "") -> PublishError | None:
     row = next((row for row in REFUSALS if complaint and row.fits(complaint)), None)
     if complaint is None or row is None:
         return None
-    sentence = row.sentence.format(said=complaint.message, photo=photo)
+    sentence = row.sentence.format(said=complaint.message, api=complaint.api, photo=photo)
     if row.raises is RateLimited:
         return RateLimited(sentence, complaint.retry_after or PAUSE)
     return row.raises(sentence)
@@ -187,10 +192,12 @@ def complaint_of(answer: httpx2.Response) -> Complaint | None:
         http=answer.status_code,
         status=str(error.get("status", "")),
         message=" ".join([*dict.fromkeys(_sentences(error, own, fields))]),
+        whole=str(error),
         reasons=frozenset(str(one.get("reason")) for one in [*details, *_objects(error.get("errors"))]),
         codes=frozenset(one["code"] for one in own if isinstance(one.get("code"), int)),
-        quota=next((str(one["quota_limit_value"]) for one in metadata if "quota_limit_value" in one), None),
+        quota=_first(metadata, "quota_limit_value"),
         retry_after=retry_after(answer) or _retry_delay(details),
+        api=_first(metadata, "service") or answer.request.url.host,
     )
 
 
@@ -201,6 +208,10 @@ def _sentences(error: dict[str, Any], own: list[dict[str, Any]], fields: list[di
         yield ": ".join(str(one[name]) for name in ("field", "description") if one.get(name))
     if not own and not fields:
         yield str(error.get("message") or error.get("status") or f"HTTP {error.get('code')}")
+
+
+def _first(metadata: list[dict[str, Any]], name: str) -> str | None:
+    return next((str(one[name]) for one in metadata if name in one), None)
 
 
 def _retry_delay(details: list[dict[str, Any]]) -> timedelta | None:

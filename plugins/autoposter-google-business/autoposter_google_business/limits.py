@@ -83,7 +83,8 @@ def _photo(photo: Media) -> Iterator[str]:
     except ContentRejected as error:
         yield f"Google fetches the photo by itself. {error.message}"
     else:
-        yield from _address("The photo's address", address)
+        if not (address.startswith("https://") and is_public_address(address)):
+            yield f"The photo's address is {address[:200]!r}; Google fetches from an https address with a named host."
 
 
 # --- Links -----------------------------------------------------------------------------------------------------------

@@ -167,9 +167,7 @@ class FakeGoogleBusiness(FakeServer):
     def locations(self, request: Request, account: str) -> Answer:
         if "readMask" not in request.query:
             return failure(400, "INVALID_ARGUMENT", "read_mask is required")
-        found = [
-            self._place(name) for name in self.places if name.startswith(f"accounts/{account}/") and self.places[name]
-        ]
+        found = [self._place(name) for name in self.places if name.startswith(f"accounts/{account}/")]
         return self._unauthorized(request) or _page("locations", found, request, most=100)
 
     @route("GET /information/v1/locations/{location}")
@@ -196,9 +194,12 @@ class FakeGoogleBusiness(FakeServer):
             return _invalid("type.googleapis.com/google.rpc.BadRequest", {"fieldViolations": violations})
         if any(media.get("mediaFormat") == "VIDEO" for media in request.body.get("media", [])):
             return failure(500, "INTERNAL", "Internal error encountered.")
-        if found := [*wrong(request.body, self.web.get)]:
+        if found := [*wrong(request.body, self._fetched)]:
             return _validation_error(found, detailed)
         return Answer.json(200, self._shown(self._make(place, request)))
+
+    def _fetched(self, address: str) -> bytes | None:
+        return self.web.get(address.partition("?")[0])
 
     def _make(self, place: str, request: Request) -> Made:
         said = request.body

@@ -78,6 +78,12 @@ ROWS: dict[str, tuple[int, str, Kind, str]] = {
         AccountRejected,
         "may not post",
     ),
+    "the location is disabled, as a reason": (
+        400,
+        error(400, INVALID, details=[*own(3, "No."), *info("LOCATION_DISABLED_FOR_LOCAL_POST_API")]),
+        AccountRejected,
+        "may not post",
+    ),
     "the account's condition, in words": (400, error(400, INVALID, CONDITION), AccountRejected, "may not post"),
     "a failed precondition": (400, error(400, "FAILED_PRECONDITION"), AccountRejected, "may not post"),
     "the token has expired": (
@@ -88,7 +94,7 @@ ROWS: dict[str, tuple[int, str, Kind, str]] = {
     ),
     "the API is not enabled": (
         403,
-        error(403, DENIED, details=info("SERVICE_DISABLED")),
+        error(403, DENIED, details=info("SERVICE_DISABLED", service="mybusiness.googleapis.com")),
         AccountRejected,
         "mybusiness.googleapis.com",
     ),

@@ -68,7 +68,10 @@ def test_check_says_whose_location_it_is(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda google: setattr(google, "api_enabled", False), "Enable the Google My Business API"),
+        (
+            lambda google: setattr(google, "api_enabled", False),
+            "Enable the API 127.0.0.1 in the Cloud project: Google My Business API",
+        ),
         (lambda google: setattr(google, "scopes", "email"), "business.manage"),
         (lambda google: setattr(google.places[LOCATION], "managed", False), "does not manage this location"),
         (lambda google: google.places[LOCATION].metadata.update(canOperateLocalPost=False), "canOperateLocalPost"),
