@@ -136,13 +136,13 @@ def publish_overdue(post_id: int) -> None:
     publishing.publish_post(post_id, bench)
 
 
-@actor(priority=10)
+@actor(priority=3)
 def look(job_id: int) -> None:
     """Look at an attempt whose outcome is unknown."""
     recovery.look(job_id, bench)
 
 
-@actor(priority=15)
+@actor(priority=4)
 def prepare(post_id: int) -> None:
     """Prepare a post ahead of its due time."""
     preparing.prepare(post_id)

@@ -182,7 +182,7 @@ def test_messages_for_a_far_day_do_not_fill_a_worker(
     wait_until(lambda: fresh.query("select 1 from worker"), 20)
     for queue in (QUEUE, f"{QUEUE}.DQ"):
         for eta in (int(time.time() * 1000) + 10**9, 10**20, float("inf")):
-            for _ in range(400 if queue == f"{QUEUE}.DQ" else 100):
+            for _ in range(400 if queue == f"{QUEUE}.DQ" else 10):
                 name = str(uuid.uuid4())
                 forger.message(queue, options={"redis_message_id": name, "eta": eta})
 
