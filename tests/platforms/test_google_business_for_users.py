@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from processes import Processes, wait_until
 
-from fake_google_business import FakeGoogleBusiness
+from fake_google_business import LOCATION, FakeGoogleBusiness, Place
 from google_business_examples import KINDS, PHOTO
 
 BAKERY = "accounts/108494581129006735086/locations/7"
@@ -41,20 +41,20 @@ class User:
         self.media = {"AUTOPOSTER_MEDIA_ROOT": str(folder), "AUTOPOSTER_MEDIA_BASE_URL": "https://media.example"}
         (folder / "terrace.png").write_bytes(PHOTO)
 
-    def types(self, *command: str, **environment: str) -> str:
-        """What `autoposter` answers."""
+    def types(self, *command: str, code: int = 0, **environment: str) -> str:
+        """What `autoposter` answers, with this exit code."""
         running = self._processes.start("autoposter", *command, **self.media, **environment)
-        assert running.popen.wait(60) == 0, running.output
+        assert running.popen.wait(60) == code, running.output
         print(f"$ autoposter {' '.join(command)}\n{running.output}")
         return running.output
 
-    def connects(self, google: FakeGoogleBusiness, name: str) -> None:
-        """Connect a location, with the secrets in the environment."""
+    def connects(self, google: FakeGoogleBusiness, name: str, *more: str, code: int = 0) -> str:
+        """Connect the location that the token leads to, with the secrets in the environment."""
         secrets = {key.upper(): value for key, value in google.credentials.items()}
         given = [f"{key}=env:{key.upper()}" for key in google.credentials]
-        given += [f"{key}={value}" for key, value in google.settings.items()]
-        pairs = [word for pair in given for word in ("--set", pair)]
-        self.types("accounts", "add", "google_business", "--name", name, *pairs, **secrets)
+        given += [f"{key}={value}" for key, value in google.settings.items() if key != "location"]
+        pairs = [word for pair in [*given, *more] for word in ("--set", pair)]
+        return self.types("accounts", "add", "google_business", "--name", name, *pairs, code=code, **secrets)
 
     def schedules(self, account: str, kind: str) -> int:
         """Schedule a post of a kind; its id."""
@@ -83,7 +83,10 @@ def user(run_processes: Processes, tmp_path: Path) -> User:
 def test_a_user_connects_a_location_and_sees_where_the_posts_are(
     user: User, cafe: FakeGoogleBusiness, post_status: Callable[[int], str]
 ) -> None:
-    user.connects(cafe, "cafe")
+    cafe.places[BAKERY] = Place("Bakery Seed")
+    said = user.connects(cafe, "cafe", code=2)
+    assert f"--set location={LOCATION} (Café Seed)" in said and BAKERY in said
+    user.connects(cafe, "cafe", f"location={LOCATION}")
     posts = [user.schedules("cafe", kind) for kind in ("an update with a link", "an event", "an offer")]
     for post in posts:
         wait_until(lambda post=post: post_status(post) == "Posted", 20, lambda post=post: post_status(post))
@@ -110,6 +113,15 @@ def test_a_token_that_is_revoked_disconnects_its_account_and_nothing_else_fails(
     assert {one["name"]: one["status"] for one in accounts} == {"bakery": "disconnected", "cafe": "active"}
     assert "no longer takes the refresh token" in user.sees(lost)["last_error"]
     assert bakery.made == [] and len(cafe.made) == 1
+
+
+def test_a_grant_that_ends_in_three_days_is_announced(user: User, cafe: FakeGoogleBusiness) -> None:
+    cafe.grant_ends_in = 3 * 24 * 3600
+    user.connects(cafe, "cafe")
+
+    said = user.types("accounts", "show", "cafe")
+
+    assert "expire in 2 days: `autoposter accounts reconnect google_business:cafe`" in said
 
 
 @pytest.fixture

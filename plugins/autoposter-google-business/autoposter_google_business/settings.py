@@ -54,7 +54,11 @@ class LocationSettings(BaseModel):
         description="accounts/<number>/locations/<number>; `accounts add` lists those of your token"
     )
     language: Language = Field("en", description="of the texts, as a code: en, de-AT, pt-BR")
-    api_url: Address = "https://mybusiness.googleapis.com/v4"
-    accounts_url: Address = "https://mybusinessaccountmanagement.googleapis.com/v1"
-    locations_url: Address = "https://mybusinessbusinessinformation.googleapis.com/v1"
-    token_url: Address = "https://oauth2.googleapis.com/token"
+    api_url: Address = Field("https://mybusiness.googleapis.com/v4", description="where the posts' API is")
+    accounts_url: Address = Field(
+        "https://mybusinessaccountmanagement.googleapis.com/v1", description="where the accounts' API is"
+    )
+    locations_url: Address = Field(
+        "https://mybusinessbusinessinformation.googleapis.com/v1", description="where the locations' API is"
+    )
+    token_url: Address = Field("https://oauth2.googleapis.com/token", description="where access tokens are had")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from autoposter.publishers import json_object
 from autoposter_google_business.answers import token_refusal
@@ -28,9 +28,9 @@ class OAuthClient(BaseModel):
     """An OAuth client of your Cloud project, and what its user's consent gave."""
 
     model_config = ConfigDict(extra="forbid")
-    client_id: SecretStr
-    client_secret: SecretStr
-    refresh_token: SecretStr
+    client_id: SecretStr = Field(description="of the OAuth client, step 4")
+    client_secret: SecretStr = Field(description="of the OAuth client, step 4")
+    refresh_token: SecretStr = Field(description="begins with 1//, step 6")
 
 
 @dataclass(frozen=True, slots=True)
