@@ -72,7 +72,9 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
     tools: Tools | None = None
     try:
         kind = publisher_class(attempt, bench.host)
-        bench.leases.allow(attempt.job_id, kind.prepare_timeout + GRACE)
+        # Without a `prepare` it has nothing to do before the call that lasts, but a `find` of an earlier attempt.
+        making_ready = kind.prepare_timeout if overrides(kind, "prepare") else kind.publish_timeout * 2
+        bench.leases.allow(attempt.job_id, making_ready + GRACE)
         if attempt.account.status != AccountStatus.ACTIVE:
             raise Unequipped(_disconnected(attempt))
         examine_media(attempt, bench.shelf)

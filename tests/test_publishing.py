@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import httpx2
@@ -31,12 +33,13 @@ from autoposter.publishers import (
     ContentRejected,
     NotReady,
     OutcomeUnknown,
+    Publisher,
     PublishError,
     RateLimited,
     Receipt,
     Transient,
 )
-from autoposter.publishing import publish_post
+from autoposter.publishing import GRACE, publish_post
 from autoposter.store import jobs
 from autoposter.workbench import Workbench
 
@@ -91,6 +94,27 @@ def act(**acts: Callable[..., Any]) -> None:
 
 def calls() -> int:
     return Puppet.asked.count("publish")
+
+
+def test_a_publisher_without_prepare_that_hangs_in_validate_counts_as_lost_soon(
+    bench: Workbench, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [time.monotonic()]
+    monkeypatch.setattr("autoposter.leases.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    lost: list[tuple[int, int]] = []
+
+    def hang(*_: Any) -> tuple[()]:
+        at_once = bench.leases.lost()
+        clock[0] += (2 * Puppet.publish_timeout + GRACE).total_seconds() + 1
+        lost.append((at_once, bench.leases.lost()))
+        return ()
+
+    act(validate=hang)
+    publish_post(make("puppet"), bench)
+    monkeypatch.setattr(Puppet, "prepare", Publisher.prepare)
+    publish_post(make("puppet"), bench)
+
+    assert lost == [(0, 0), (0, 1)]  # one that prepares may take its `prepare_timeout`
 
 
 # --- what the publisher says of the call -----------------------------------------------------------------------------
