@@ -283,7 +283,8 @@ def test_a_plugin_that_never_comes_back_from_its_import_stops_only_itself_and_is
 
     assert host.platforms() == ["board", "stub"]
     assert "the plugin autoposter-stuck is broken: it has not come back from its import" in refusal(host, "stuck")
-    assert notebook[1:] == ["imported"]
+    imports = [thread for thread in threading.enumerate() if thread.name == "imports autoposter-stuck:stuck"]
+    assert len(imports) == 1 and notebook[1:] == ["imported"]
     release.set()
 
 

@@ -476,12 +476,12 @@ def test_a_publisher_that_changes_what_it_was_handed_has_its_progress_kept(
     bench: Workbench, post: int, factories: Factories
 ) -> None:
     begin()
-    factories.query("update post_instance set scheduled_for = now() - interval '1 s'")
-    Slow.trouble = NotReady({"parts": [1]}, retry_after=SECOND)
+    Slow.trouble = NotReady({"parts": [1], "ready": True}, retry_after=SECOND)
     Preparing(bench).prepare(post)
+    factories.query("update post_instance set scheduled_for = now() - interval '1 s'")
     Slow.trouble, Slow.changes = None, lambda prepared: prepared["parts"].append(2)
 
-    Preparing(bench).prepare(post)
+    publish_post(post, bench)
 
     assert factories.row("post_instance", post)["prepared"] == {"parts": [1, 2], "ready": True}
 
