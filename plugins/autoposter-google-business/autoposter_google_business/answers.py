@@ -95,12 +95,7 @@ REFUSALS: tuple[Row, ...] = (
     Row(400, AccountRejected, NOT_ALLOWED, statuses=("FAILED_PRECONDITION",)),
     Row(400, ContentRejected, "Google refused the post: {said}"),
     Row(401, AccountRejected, "Google no longer takes the access token: {said}"),
-    Row(
-        403,
-        AccountRejected,
-        "Enable the API {api} in the Cloud project: {said}",
-        reasons=("SERVICE_DISABLED",),
-    ),
+    Row(403, AccountRejected, "Enable the API {api} in the Cloud project: {said}", reasons=("SERVICE_DISABLED",)),
     Row(
         403,
         AccountRejected,
@@ -108,12 +103,7 @@ REFUSALS: tuple[Row, ...] = (
         reasons=("ACCESS_TOKEN_SCOPE_INSUFFICIENT",),
     ),
     Row(403, RateLimited, BUSY, reasons=RATE_REASONS),
-    Row(
-        403,
-        AccountRejected,
-        "The token's owner does not manage this location (any more): {said}",
-        statuses=("PERMISSION_DENIED",),
-    ),
+    Row(403, AccountRejected, "The token's owner does not manage this location (any more): {said}"),
     Row(404, AccountRejected, "Google has no such location, or the token's owner may not see it: {said}"),
     Row(
         429,

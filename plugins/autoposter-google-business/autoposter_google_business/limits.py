@@ -1,7 +1,7 @@
 """What Google takes: each limit that can be known offline, and the sentence a person sees.
 
-Where they come from: the fact sheet that the README names.  `COUPON_UNITS` and `TERMS_UNITS` are those of Google's own
-web page; whether the API has the same is not confirmed.
+Where they come from: Google's reference and help pages, and what others have seen of the API.  `COUPON_UNITS` and
+`TERMS_UNITS` are those of Google's own web page; whether the API has the same is not confirmed.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def units(text: str) -> int:
 
 def _too_long(what: str, text: str, limit: int) -> Iterator[str]:
     if units(text) > limit:
-        yield f"{what} has {units(text):,} characters (an emoji counts as two); Google takes {limit:,}."
+        yield f"{what} {units(text):,} characters (an emoji counts as two); Google takes {limit:,}."
 
 
 def _text(caption: str) -> Iterator[str]:
     if not caption.strip():
         yield "The text is empty; Google wants one in every post."
-    yield from _too_long("The text", caption, TEXT_UNITS)
+    yield from _too_long("The text has", caption, TEXT_UNITS)
     if found := PHONE.search(caption):
         yield f"The text has a phone number ({found[0]}), which Google rejects: use the call to action CALL instead."
 
@@ -138,7 +138,7 @@ def is_public_address(address: str) -> bool:
 def _period(what: Event, post: Post) -> Iterator[str]:
     if not what.title.strip():
         yield "The title is empty; Google wants one for every event and offer."
-    yield from _too_long("The title", what.title, TITLE_UNITS)
+    yield from _too_long("The title has", what.title, TITLE_UNITS)
     # Where the location is, and what its clock says, is not known: refused is only what is over everywhere.
     earliest_clock = post.scheduled_for.astimezone(UTC).replace(tzinfo=None) - FURTHEST_BEHIND
     if what.end < earliest_clock:
@@ -147,5 +147,5 @@ def _period(what: Event, post: Post) -> Iterator[str]:
             f" {post.scheduled_for:%Y-%m-%d}: it would be over."
         )
     if isinstance(what, Offer):
-        yield from _too_long("The coupon code", what.coupon_code or "", COUPON_UNITS)
-        yield from _too_long("The terms", what.terms or "", TERMS_UNITS)
+        yield from _too_long("The coupon code has", what.coupon_code or "", COUPON_UNITS)
+        yield from _too_long("The terms have", what.terms or "", TERMS_UNITS)

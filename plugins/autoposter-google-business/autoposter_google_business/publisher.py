@@ -50,7 +50,7 @@ class GoogleBusiness(Publisher):
 
     platform = "google_business"
     delivery = Delivery.FINDABLE
-    #: How long a new post may be missing from the listing is published nowhere: longer than anybody has seen.
+    #: How long a new post may be missing from the listing is published nowhere: an assumption.
     find_after = timedelta(minutes=2)
     setup = SETUP
     pictures = limits.PICTURES

@@ -105,6 +105,7 @@ ROWS: dict[str, tuple[int, str, Kind, str]] = {
         "business.manage",
     ),
     "no longer a manager": (403, error(403, DENIED, "The caller does not have permission"), AccountRejected, "manage"),
+    "forbidden, in the old format": (403, error(403, errors=[{"reason": "forbidden"}]), AccountRejected, "manage"),
     "the quota, as 403": (403, error(403, DENIED, details=info("RATE_LIMIT_EXCEEDED")), RateLimited, "pause"),
     "the quota, in the old format": (403, error(403, errors=[{"reason": "rateLimitExceeded"}]), RateLimited, "pause"),
     "the day's quota, in the old format": (403, error(403, errors=[{"reason": "quotaExceeded"}]), RateLimited, "pause"),

@@ -47,5 +47,5 @@ class TestGoogleBusiness(PublisherConformance):
         "title is empty": make_post(options=event(title=" ")),
         "title has 59 characters": make_post(options=offer(title="x" * 59)),
         "coupon code has 59 characters": make_post(options=offer(coupon_code="x" * 59)),
-        "terms has 5,001 characters": make_post(options=offer(terms="x" * 5001)),
+        "terms have 5,001 characters": make_post(options=offer(terms="x" * 5001)),
     }
