@@ -113,7 +113,7 @@ def _button(call: dict[str, str], link: str | None) -> Iterator[str]:
 
 def _address(what: str, address: str) -> Iterator[str]:
     if not is_public_address(address):
-        yield f"{what} is {address[:200]!r}; Google takes a web address with a named host, https://shop.example/menu."
+        yield f"{what} is {address[:200]!r}; Google takes a web address with a named host, such as https://shop.example/menu."
 
 
 def is_public_address(address: str) -> bool:

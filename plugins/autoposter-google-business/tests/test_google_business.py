@@ -1,10 +1,19 @@
-"""The publisher keeps autoposter's contract."""
+"""The publisher keeps autoposter's contract.
+
+`pytest test_google_business.py -s -k sentence` prints what a person sees of each limit.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
 
 import google_business_answers as answers
 from autoposter.publishers import AccountRejected, ContentRejected, RateLimited, Transient
 from autoposter.testing import PublisherConformance, make_media, make_post, refuse
+from autoposter_google_business import limits
+from autoposter_google_business.options import PostOptions
 from autoposter_google_business.publisher import GoogleBusiness
 from fake_google_business import FakeGoogleBusiness
 from google_business_examples import LINK, event, offer, options, photo
@@ -49,3 +58,14 @@ class TestGoogleBusiness(PublisherConformance):
         "coupon code has 59 characters": make_post(options=offer(coupon_code="x" * 59)),
         "terms have 5,001 characters": make_post(options=offer(terms="x" * 5001)),
     }
+
+
+@pytest.mark.parametrize("words", TestGoogleBusiness.limits)
+def test_each_limit_is_one_sentence(words: str) -> None:
+    given = TestGoogleBusiness.limits[words]
+    post = given if isinstance(given.options, PostOptions) else replace(given, options=PostOptions())
+
+    (sentence,) = [*limits.PICTURES.problems(post.media), *limits.problems(post)]
+
+    print(sentence)
+    assert words in sentence and sentence.endswith(".")
