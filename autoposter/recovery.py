@@ -156,7 +156,8 @@ def _find(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
     if found:
         return found
     if lifecycle.absence_counts(case, asked_at):
-        return Refused(ErrorKind.TRANSIENT, "It was looked for on the platform, and is not there.")
+        cause = f" ({claimed.cause})" if claimed.cause else ""
+        return Refused(ErrorKind.TRANSIENT, f"It was looked for on the platform, and is not there{cause}.")
     return LookAgain(lifecycle.look_again_at(case), "it is not there yet")
 
 

@@ -388,6 +388,21 @@ def test_a_story_tells_what_happened(run, make_post, factories):
             "worker": "host-1",
             "looks": 2,
             "error": "The answer was lost.",
+            "evidence": {
+                "worker": "host-1",
+                "calls": [
+                    {"method": "GET", "host": "b.org", "path": "/me", "status": 200, "ms": 6, "request_id": "r7"},
+                    {"method": "POST", "host": "b.org", "path": "/p", "status": None, "ms": 9, "error": "reset\x1b"},
+                ],
+                "look_1": {"calls": []},
+                "look_10": {"calls": [{"method": "GET", "host": "b.org", "path": "/p", "status": 502, "ms": 3}]},
+                "look_2": None,
+                "last_look": "502",
+                "sent_again_at": "2026-11-26T12:00:00.5+00:00",
+                "other_receipts": ["43", "44"],
+                "account_rejected": True,
+                "retries": 0,
+            },
         },
     )
 
@@ -402,6 +417,13 @@ def test_a_story_tells_what_happened(run, make_post, factories):
         "looked for 2 times",
         "The answer was lost.",
         f"autoposter posts resolve {post_id}",
+        "  GET b.org/me: 200 after 6 ms, request r7\n  POST b.org/p: reset\\x1b after 9 ms\n",
+        "  look 1: nothing was asked\n",
+        "  look 2: nothing was asked\n  look 10: GET b.org/p: 502 after 3 ms\n",
+        "  the last look: 502\n",
+        "  sent again, with the same key, at: 2026-11-26 ",
+        "  other receipts that came for it: 43, 44\n",
+        "  the platform rejected the account's credentials\n",
     ):
         assert part in ran.out
     assert run("posts", "show", post_id, "--json").json["jobs"][0]["worker"] == "host-1"
@@ -441,7 +463,7 @@ def test_a_selection_is_retried_without_what_was_cancelled(run, make_account, ma
     untouched = factories.query("select count(*) from post_instance where status = 'Scheduled'")[0][0]
     ran = run("posts", "retry", "--account", "shop")
 
-    assert "2 posts, and nothing was done" in dry.out and untouched == 0
+    assert "2 posts; nothing was done yet" in dry.out and untouched == 0
     assert ran.out.splitlines() == [f"Post {failed} is scheduled for now.", f"Post {missed} is scheduled for now."]
     assert factories.row("post_instance", cancelled)["status"] == "Cancelled"
     assert factories.row("post_instance", elsewhere)["status"] == "Failed"

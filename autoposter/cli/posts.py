@@ -232,9 +232,11 @@ def _selection(account: str | None, because: str | None, since: str | None) -> S
 
 def _print_dry_run(chosen: Chosen, statuses: Collection[Status]) -> None:
     found = reports.listed(Selection(ids=chosen.ids, statuses=statuses), limit=len(chosen.ids) or 1)
-    print(f"It would be done to {_number(len(found))}, and nothing was done:")
-    if found:
-        print_table(found, _COLUMNS)
+    if not found:
+        print("There are no such posts.")
+        return
+    print(f"It would be done to {_number(len(found))}; nothing was done yet:")
+    print_table(found, _COLUMNS)
 
 
 # --- what became of them ---------------------------------------------------------------------------------------------

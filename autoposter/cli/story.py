@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
+from autoposter.cli.evidence import evidence_lines, precisely
 from autoposter.cli.printing import escaped, plain, shown
 from autoposter.lifecycle import JobStatus, Status
 from autoposter.store.reports import JobInfo, PostInfo, Story
@@ -53,32 +53,25 @@ def _state(post: PostInfo) -> Iterator[str]:
 
 def _attempt(job: JobInfo) -> Iterator[str]:
     yield f"Attempt {job.attempt}: {_OUTCOMES[job.status]}"
-    yield f"  {_precisely(job.started_at)}  claimed by {plain(job.worker or 'a worker')}"
+    yield f"  {precisely(job.started_at)}  claimed by {plain(job.worker or 'a worker')}"
     if job.intent_at is None:
         yield "  nothing was sent"
     else:
-        yield f"  {_precisely(job.intent_at)}  promised to make the call"
-        yield f"  {_precisely(job.ended_at)}  the call ended" if job.ended_at else "  nobody saw the call end"
+        yield f"  {precisely(job.intent_at)}  promised to make the call"
+        yield f"  {precisely(job.ended_at)}  the call ended" if job.ended_at else "  nobody saw the call end"
     if job.looks:
         yield f"  looked for {'once' if job.looks == 1 else f'{job.looks} times'}"
     if job.status is JobStatus.UNKNOWN and job.look_at:
-        yield f"  {_precisely(job.look_at)}  looked for next"
+        yield f"  {precisely(job.look_at)}  looked for next"
     if job.platform_post_id:
         where = f", {plain(job.permalink)}" if job.permalink else ""
         yield f"  the platform answered with {plain(job.platform_post_id)}{where}"
     if job.error:
         yield f"  {job.error_kind or 'error'}: {plain(job.error)}"
-    for name, value in (job.evidence or {}).items():
-        if value and value != job.worker:
-            yield f"  {plain(name)}: {plain(value)}"
+    for line in evidence_lines(job.evidence or {}):
+        yield f"  {line}"
     if job.finished_at:
-        yield f"  {_precisely(job.finished_at)}  settled"
-
-
-def _precisely(moment: datetime) -> str:
-    """In the user's zone, to the millisecond."""
-    local = moment.astimezone()
-    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03} {local:%Z}"
+        yield f"  {precisely(job.finished_at)}  settled"
 
 
 _OUTCOMES = {

@@ -22,6 +22,8 @@ class Look:
     called_at: datetime
     """When the request was last allowed: at the intent, or when it was sent again."""
     ended_at: datetime | None
+    cause: str | None
+    """Why the outcome is unknown."""
 
 
 def claim_look(job_id: int, *, worker: str) -> Look | None:
@@ -40,6 +42,7 @@ def claim_look(job_id: int, *, worker: str) -> Look | None:
                and p.id = j.post_instance_id and a.id = j.channel_account_id
             returning j.id as job_id, j.post_instance_id as post_id, j.attempt, j.content, j.idempotency_key,
                 j.scheduled_for, coalesce(j.prepared, '{{}}') as prepared, j.looks, j.intent_at, j.ended_at,
+                j.error as cause,
                 coalesce((j.evidence ->> 'sent_again_at')::timestamptz, j.intent_at) as called_at,
                 a.id as account_id, a.platform, a.name, a.external_id, a.settings, a.credentials,
                 a.credentials_version, a.status as account_status,
@@ -66,7 +69,7 @@ def claim_look(job_id: int, *, worker: str) -> Look | None:
         was_rejected=False,
         found_absent=None,
     )
-    return Look(attempt, found["looks"], found["intent_at"], found["called_at"], found["ended_at"])
+    return Look(attempt, found["looks"], found["intent_at"], found["called_at"], found["ended_at"], found["cause"])
 
 
 def put_off_unreadable(job_id: int, *, worker: str, pause: timedelta, give_up_after: timedelta) -> int | None:
