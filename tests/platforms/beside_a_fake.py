@@ -74,6 +74,11 @@ class PlatformMachines(Machines):
         """A post for each due time (seconds since 1970), of each kind in turn."""
         return [self._one(moment, kind) for moment, kind in zip(due, self._kinds, strict=False)]
 
+    def plan(self, kinds: Sequence[Post], due: Sequence[float]) -> None:
+        """Posts of these kinds in turn."""
+        for moment, kind in zip(due, cycle(kinds), strict=False):
+            self._one(moment, kind)
+
     def _one(self, moment: float, kind: Post) -> int:
         reference = f"n{next(self._numbers)}"
         options = {self.name: kind.options.model_dump(mode="json", exclude_none=True)}

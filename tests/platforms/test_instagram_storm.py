@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from faults.figures import Figures
-from faults.machines import OwnServers
+from faults.machines import OwnServers, lateness
 from faults.test_storm import Storm
 from media_files import mp4
 from platforms.beside_a_fake import FILE, Beside, PlatformMachines
@@ -107,3 +107,26 @@ def test_a_storm_publishes_every_kind_once(
     print("by their container's id:", sum("container:" in str(name) for _, name, _ in machines.state_of("Posted")))
     report = machines.judge(figures)
     assert [str(post) for post in report.posts if post.status not in {"Posted", "Cancelled"}] == []
+
+
+def test_containers_that_stay_unfinished_hold_no_thread(
+    machines: PlatformMachines, instagram: FakeInstagram, figures: Figures, long: bool
+) -> None:
+    count, working = (200, 180) if long else (40, 10)
+    instagram.asks_until_finished = 0
+    instagram.takes_until_finished = {"REELS": timedelta(seconds=working)}
+    began = time.time()
+    machines.plan([KINDS["reel"]], [began + working + 20 + number / 4 for number in range(count)])
+    machines.plan([KINDS["photo"]], [began + 15 + number / 5 for number in range(5 * working)])
+
+    machines.workers(2, threads=8)
+    machines.settle(working + 90)
+
+    report = machines.judge(figures)
+    reels = {post for post, kind in instagram.kinds.items() if kind == "REELS"}
+    figures.spread("lateness of the reels", lateness(report, lambda post: post.platform_post_id in reels))
+    others = lateness(report, lambda post: post.platform_post_id not in reels)
+    figures.spread("lateness of the photos meanwhile", others, at_most=1)
+    assert {post.status for post in report.posts} == {"Posted"} and len(reels) == count
+    assert [container.kind for container in instagram.containers.values()].count("REELS") == count
+    assert not figures.broken()

@@ -58,7 +58,8 @@ class FakeInstagram(FakeGraph):
         self.containers: dict[str, Container] = {}
         self.asks_until_finished = 1
         """So often a container says IN_PROGRESS before it is FINISHED."""
-        self.takes_until_finished = timedelta(0)
+        self.takes_until_finished: dict[str, timedelta] = {}
+        """How long the platform works on a container, by its kind."""
         self.quota = 50
         self.arrived: dict[str, float] = {}
         """When the request for each post arrived."""
@@ -191,7 +192,7 @@ class FakeInstagram(FakeGraph):
         if container.failed:
             return "ERROR"
         waits = container.asked <= self.asks_until_finished
-        waits |= self.now() - container.created_at < self.takes_until_finished
+        waits |= self.now() - container.created_at < self.takes_until_finished.get(container.kind, timedelta(0))
         waits |= container.bytes_wanted and container.arrived != container.size
         return "IN_PROGRESS" if waits else "FINISHED"
 
