@@ -76,6 +76,7 @@ connect_to(settings.database_url.get_secret_value())
 bench = _bench(settings)
 preparing = Preparing(bench)
 pace = scanning.Pace()
+backlog = scanning.Backlog()
 validations = validating.Validating()
 
 
@@ -88,7 +89,7 @@ def dispatch() -> scanning.Found:
         _send,
         bench.clock,
         max_lateness=settings.max_lateness,
-        waiting=broker.waiting(),
+        room=backlog.room(broker.waiting()),
         send_overdue=lambda post_id, _: publish_overdue.send(post_id),
         pace=pace,
     )
@@ -134,6 +135,7 @@ def publish(post_id: int) -> None:
 def publish_overdue(post_id: int) -> None:
     """The same, behind what falls due now and was fetched later."""
     publishing.publish_post(post_id, bench)
+    backlog.published()
 
 
 @actor(priority=3)

@@ -140,8 +140,7 @@ class SteadyConsumer(_RedisConsumer):
             super().ack(message)
         except ConnectionClosed as error:
             log.debug("a message cannot be struck off and may come again: %s", error)
-        if self.outstanding_message_count <= self.prefetch // 2:
-            self.look_up()
+        self.look_up()
 
     def nack(self, message: Any) -> None:
         """Strike a message off that an actor failed at; as `ack`."""

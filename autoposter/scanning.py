@@ -25,10 +25,36 @@ ETA_LEAD = timedelta(milliseconds=400)
 Send = Callable[[int, timedelta], None]
 
 
-#: Overdue posts are dispatched only while fewer hints than this wait on the broker: what falls due now never stands
-#: behind a long backlog.  A process sends so many each 50 ms, 80 a second.  Beside a backlog of calls of 1 s and two
-#: processes of 8 threads, posts that fell due were at most 0.4 s late with 4, and 1.7 s with 20.
-BACKLOG_ON_BROKER = 4
+#: So many hints of overdue posts may wait on the broker at least; what falls due now must not stand behind many.
+#: Beside a backlog of calls of 1 s and two processes of 8 threads, posts that fell due were at most 0.4 s late with 4,
+#: and 1.7 s with 20.
+FEW_ON_BROKER = 4
+
+#: And as many as this process publishes in so long: twice the time until its next scan.  With never more than 4 each
+#: 50 ms, a process sent 80 posts a second at most.
+BACKLOG_LASTS = timedelta(milliseconds=200)
+
+
+class Backlog:
+    """How many hints of overdue posts may wait on the broker: those of fast calls more than those of slow ones.
+
+    Each process goes by what it published itself, so that any number of them keep each other supplied.
+    """
+
+    def __init__(self) -> None:
+        self._published = 0
+        self._since = time.monotonic()
+
+    def published(self) -> None:
+        """Note an overdue post that was attempted.  Two threads at once may count as one: it is an estimate."""
+        self._published += 1
+
+    def room(self, waiting: int) -> int:
+        """How many hints more, where so many messages wait.  Counts anew from here."""
+        now = time.monotonic()
+        rate = self._published / max(now - self._since, 0.001)
+        self._published, self._since = 0, now
+        return max(0, FEW_ON_BROKER + round(rate * BACKLOG_LASTS.total_seconds()) - waiting)
 
 
 #: The share of its time that a process may spend on looking for overdue posts and finding none.  Those of disabled
@@ -65,13 +91,13 @@ def dispatch_due_posts(
     clock: Clock,
     *,
     max_lateness: timedelta | None,
-    waiting: int,
+    room: int,
     send_overdue: Send | None = None,
     pace: Pace | None = None,
 ) -> Found:
     """Dispatch the posts that fall due within seconds, then overdue ones.
 
-    `waiting`: how many messages stand on the broker.  `send_overdue`: for messages that all others may overtake.
+    `room`: for how many overdue ones the broker has room.  `send_overdue`: for messages that all others may overtake.
     `pace`: of the scans of this process; None: overdue posts are looked for in any case.
 
     The marks are committed before anything is sent: killed in between, the posts are overdue by two seconds and
@@ -79,7 +105,6 @@ def dispatch_due_posts(
     """
     on_time = dispatch.mark_on_time(max_lateness=max_lateness)
     _send_all(on_time, send, clock)
-    room = max(0, BACKLOG_ON_BROKER - waiting)
     overdue = _overdue(room, max_lateness, pace or Pace()) if room else []
     _send_all(overdue, send_overdue or send, clock)
     return Found(len(on_time) + len(overdue), more=len(on_time) == dispatch.BATCH or len(overdue) == room)

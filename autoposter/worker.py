@@ -38,7 +38,7 @@ CHORES = timedelta(minutes=1)
 MINUTE_SCAN_MISSED = timedelta(minutes=3)
 
 #: While overdue posts wait, the scan comes back so soon.
-SCAN_AGAIN = timedelta(milliseconds=50)
+SCAN_AGAIN = timedelta(milliseconds=100)
 
 #: How often an idle thread looks whether it is to end, in milliseconds; a message wakes it at once.  At 50, 16 idle
 #: threads woke up 320 times a second.

@@ -56,8 +56,8 @@ def broker() -> Broker:
 
 @pytest.fixture
 def scan(broker: Broker) -> Callable[..., scanning.Found]:
-    """`scan(waiting=0)`: one scan."""
-    return lambda waiting=0: scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, waiting=waiting)
+    """`scan(room=20)`: one scan."""
+    return lambda room=20: scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, room=room)
 
 
 @pytest.fixture
@@ -251,22 +251,41 @@ def backlog(factories: Factories, number: int) -> None:
     )
 
 
-@pytest.mark.parametrize(("waiting", "sent", "more"), [(0, 4, True), (3, 1, True), (4, 0, True), (9999, 0, True)])
-def test_a_backlog_is_dispatched_only_while_few_messages_wait(
-    scan: Any, broker: Broker, factories: Factories, waiting: int, sent: int, more: bool
+@pytest.mark.parametrize(("room", "more"), [(20, True), (0, True)])
+def test_a_backlog_is_dispatched_only_as_far_as_there_is_room(
+    scan: Any, broker: Broker, factories: Factories, room: int, more: bool
 ) -> None:
     backlog(factories, 300)
 
-    found = scan(waiting)
+    found = scan(room)
 
-    assert (found.posts, found.more, len(broker.sent)) == (sent, more, sent)
+    assert (found.posts, found.more, len(broker.sent)) == (room, more, room)
+
+
+@pytest.mark.parametrize(
+    ("published", "waiting", "room"),
+    [(0, 0, 4), (0, 3, 1), (0, 9999, 0), (1, 0, 6), (60, 0, 124), (60, 100, 24), (60, 9999, 0)],
+)
+def test_there_is_room_for_a_few_and_for_twice_what_was_published_since_the_last_scan(
+    monkeypatch: pytest.MonkeyPatch, published: int, waiting: int, room: int
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(scanning.time, "monotonic", lambda: now)
+    kept = scanning.Backlog()
+    now += 0.1
+    for _ in range(published):
+        kept.published()
+
+    assert kept.room(waiting) == room
+    now += 0.1
+    assert kept.room(waiting=0) == 4
 
 
 def test_a_backlog_is_sent_so_that_all_else_may_overtake_it(broker: Broker, make_post: Any) -> None:
     overdue, fresh = make_post(-HOUR), make_post(SECOND)
     slow = Broker()
 
-    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, waiting=0, send_overdue=slow.send)
+    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, room=20, send_overdue=slow.send)
 
     assert (broker.sent, slow.sent) == ([fresh], [overdue])
 
@@ -284,7 +303,7 @@ def test_a_long_backlog_keeps_nothing_from_being_on_time(
     backlog(factories, 300)
     fresh = make_post(3 * SECOND)
 
-    scan(waiting=10_000)
+    scan(room=0)
 
     assert broker.sent == [fresh]
 
@@ -300,7 +319,7 @@ def test_looking_for_overdue_posts_in_vain_takes_a_twentieth_of_the_time_at_most
 
     def scan() -> list[int]:
         broker.sent.clear()
-        scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, waiting=0, pace=pace)
+        scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, room=20, pace=pace)
         return list(broker.sent)
 
     assert scan() == []
@@ -377,7 +396,7 @@ def test_two_scans_at_once_send_each_post_once(stage: Stage, factories: Factorie
     brokers = [Broker() for _ in range(4)]
 
     scans = [
-        stage.begin(scanning.dispatch_due_posts, broker.send, Clock(), max_lateness=DAY, waiting=0)
+        stage.begin(scanning.dispatch_due_posts, broker.send, Clock(), max_lateness=DAY, room=20)
         for broker in brokers
         for _ in range(3)
     ]
@@ -492,7 +511,7 @@ def test_without_a_limit_nothing_is_ever_too_late(make_post: Any, broker: Broker
     ancient = make_post(timedelta(0), scheduled_for=datetime(2001, 1, 1, tzinfo=UTC))
 
     assert scanning.end_missed_posts(None, tell_nobody) == 0
-    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=None, waiting=0)
+    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=None, room=20)
 
     assert broker.sent == [ancient]
 

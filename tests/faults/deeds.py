@@ -74,9 +74,7 @@ def scan(_: int, arm: Arm) -> None:
     bench = workbench()
     publish = _actor(bench)
     arm()
-    scanning.dispatch_due_posts(
-        lambda post_id, delay: publish.send(post_id), bench.clock, max_lateness=None, waiting=publish.broker.waiting()
-    )
+    scanning.dispatch_due_posts(lambda post_id, delay: publish.send(post_id), bench.clock, max_lateness=None, room=20)
 
 
 def deliver(post_id: int, arm: Arm) -> None:
@@ -95,7 +93,7 @@ def deliver(post_id: int, arm: Arm) -> None:
 def _actor(bench: Workbench, queue: str = QUEUE) -> Any:
     url = load_settings().redis_url
     assert url is not None
-    broker = build_broker(url.get_secret_value(), [])
+    broker = build_broker(url.get_secret_value(), [], bench.clock)
     return dramatiq.actor(
         lambda post_id: publishing.publish_post(post_id, bench), actor_name="publish", broker=broker, queue_name=queue
     )
@@ -122,7 +120,7 @@ def recover(seconds: int, arm: Arm) -> None:
                 lambda post_id, delay: busy.append(threads.submit(publish_later, post_id, delay, bench)),
                 bench.clock,
                 max_lateness=None,
-                waiting=0,
+                room=20,
             )
             scanning.dispatch_looks(lambda job_id: busy.append(threads.submit(recovery.look, job_id, bench)))
             time.sleep(0.1)
