@@ -26,6 +26,7 @@ from autoposter.media import EXAMINE_LASTS, MediaShelf
 from autoposter.plugins import Host
 from autoposter.preparing import Preparing
 from autoposter.settings import Settings, load_settings
+from autoposter.turns import Turns
 from autoposter.workbench import Workbench
 from autoposter.worker import WorkerDuties
 
@@ -74,7 +75,8 @@ assert settings.database_url and settings.redis_url
 logs.configure(settings.log_level, settings.log_format)
 connect_to(settings.database_url.get_secret_value())
 bench = _bench(settings)
-preparing = Preparing(bench)
+turns = Turns()
+preparing = Preparing(bench, turns)
 pace = scanning.Pace()
 backlog = scanning.Backlog()
 validations = validating.Validating()
@@ -99,7 +101,7 @@ def dispatch() -> scanning.Found:
 
 def stop() -> None:
     """Begin nothing that is not urgent, and end soon."""
-    preparing.stop()
+    turns.stop()
     broker.hurry()
 
 
@@ -119,7 +121,7 @@ def _send(post_id: int, delay: timedelta) -> None:
 
 # Without Dramatiq's Retries and TimeLimit: the database decides what is tried again, and a time limit that raises
 # between any two bytecodes cannot stop a blocked call.
-duties = WorkerDuties(bench, scan=dispatch, chores=do_chores, threads_known=preparing.allow, stopping=stop)
+duties = WorkerDuties(bench, scan=dispatch, chores=do_chores, threads_known=turns.allow, stopping=stop)
 broker = build_broker(settings.redis_url.get_secret_value(), [PeriodiqMiddleware(), duties], bench.clock)
 dramatiq.set_broker(broker)
 actor = partial(dramatiq.actor, broker=broker)
@@ -159,6 +161,10 @@ def refresh(account_id: int) -> None:
 @actor(priority=25)
 def validate(post_id: int) -> None:
     """Say ahead of time what a post's platform would refuse."""
+    turns.take(_validate, post_id)
+
+
+def _validate(post_id: int) -> None:
     with bench.leases.watch(publishing.GRACE + EXAMINE_LASTS):
         validating.validate(post_id, bench.host, bench.shelf)
 

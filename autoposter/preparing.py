@@ -17,7 +17,6 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.assembling import Unequipped, examine_media, publisher_class
-from autoposter.clock import Stopwatch
 from autoposter.database import DATABASE_AWAY, UNREADABLE
 from autoposter.lifecycle import LONGEST_RETRY_AFTER, ErrorKind, Refused, retry_delay
 from autoposter.media import EXAMINE_LASTS
@@ -28,6 +27,7 @@ from autoposter.publishers.texts import clean
 from autoposter.settling import rest
 from autoposter.store import preparations
 from autoposter.store.snapshots import Snapshot
+from autoposter.turns import Turns
 from autoposter.workbench import Tools, Workbench, equip
 
 log = logging.getLogger(__name__)
@@ -44,57 +44,25 @@ LONGEST_WAIT = preparations.PAUSE * 2 / 3
 #: Shorter secrets are not looked for in what is prepared: a name or a number that happens to stand there is none.
 SHORTEST_SECRET = 12  # characters
 
-#: The share of a process's threads that may prepare at the same time.
-THREAD_SHARE = 4
-
-
 NOTHING_BESIDE: AbstractContextManager[None] = nullcontext()
 
 
 class Preparing:
-    """Prepares posts ahead, in a quarter of the process's threads at most."""
+    """Prepares posts ahead."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, turns: Turns) -> None:
         self._bench = bench
-        self._slots = threading.BoundedSemaphore(2)
-        self._waiting: dict[int, Stopwatch] = {}
+        self._turns = turns
         self._under_way: set[int] = set()
-        self._stopping = False
         self._lock = threading.Lock()
-
-    def allow(self, threads: int) -> None:
-        """Say how many threads the process has."""
-        self._slots = threading.BoundedSemaphore(max(1, threads // THREAD_SHARE))
 
     def prepare(self, post_id: int) -> None:
         """Prepare a post, or ask its platform whether it is ready.  Trouble of our own is left to the next scan.
 
-        Without a thread free for it the post waits, and this returns: who prepares another one goes on with it.
+        Without a thread free for it the post waits, and this returns.
         """
-        with self._lock:
-            if post_id not in self._under_way:
-                self._waiting.setdefault(post_id, Stopwatch())
-        slots = self._slots
-        # Asked again after the release: another may have come to wait just before it.
-        while self._waiting and slots.acquire(blocking=False):
-            try:
-                while (waiting := self._next()) is not None:
-                    self._prepare_one(waiting)
-            finally:
-                slots.release()
-
-    def stop(self) -> None:
-        """Begin nothing more; the next scan of another process finds it."""
-        self._stopping = True
-
-    def _next(self) -> int | None:
-        with self._lock:
-            while self._waiting:
-                post_id = next(iter(self._waiting))
-                waited = self._waiting.pop(post_id)
-                if not self._stopping and waited.elapsed < LONGEST_WAIT:
-                    return post_id
-        return None
+        if post_id not in self._under_way:
+            self._turns.take(self._prepare_one, post_id, within=LONGEST_WAIT)
 
     def _prepare_one(self, post_id: int) -> None:
         try:

@@ -105,6 +105,13 @@ def waits_for_a_byte(self: Publisher, post: Post, prepared: dict[str, Any]) -> R
     return Receipt(f"h{post.id}")
 
 
+def waits_in_validate(self: Publisher, post: Post) -> list[str]:
+    while not RELEASE.exists():
+        time.sleep(0.05)
+    return ["It is too bad."]
+
+
+hostile("endless_validate", validate=waits_in_validate)
 hostile("endless_loop", publish=loops)
 hostile("endless_wait", publish=waits_for_a_byte)
 

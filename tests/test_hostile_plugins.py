@@ -57,6 +57,7 @@ class Town:
     """A worker with hostile plugins, and the stub as their neighbour."""
 
     rows: Factories
+    processes: Processes
     worker: Running
     journal: Path
     release: Path
@@ -86,6 +87,11 @@ class Town:
             record["post_id"]: (moment(record["published_at"]) - moment(record["scheduled_for"])).total_seconds()
             for record in records
         }
+
+    def say(self, program: str) -> None:
+        """Run a few words of Python in the workers' environment."""
+        said = self.processes.start("python", "-c", program)
+        assert said.popen.wait(20) == 0, said.output
 
     def became(self, post: int, status: str) -> dict[str, Any]:
         """The post, once it has that status."""
@@ -123,7 +129,7 @@ def workers(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         worker = processes.worker(threads=THREADS)
         try:
             wait_until(lambda: Factories(url).query("select 1 from worker"), 40, lambda: worker.output[-3000:])
-            yield Town(Factories(url), worker, folder / "journal.jsonl", release)
+            yield Town(Factories(url), processes, worker, folder / "journal.jsonl", release)
             assert worker.popen.poll() is None, "the worker did not live until the end"
         finally:
             release.touch()
@@ -252,6 +258,19 @@ def test_a_publisher_that_does_not_come_back_holds_up_nobody_else(town: Town, pl
     assert town.post(post)["status"] == "Publishing"
     town.release.touch()
     town.became(post, "Posted")
+
+
+def test_validating_ahead_that_does_not_come_back_holds_up_nobody(town: Town) -> None:
+    account = town.rows.account("endless_validate")
+    later = [town.rows.post(timedelta(hours=1), channel_account_id=account) for _ in range(THREADS)]
+    town.say(f"from autoposter.actors import validate; [validate.send(post) for post in {later}]")  # as the scan does
+
+    town.post_beside_neighbours("stub")
+    town.neighbours_are_on_time()
+
+    town.release.touch()
+    for post in later:
+        wait_until(lambda post=post: town.post(post)["last_error"] == "It would be refused: It is too bad.", 15)
 
 
 def test_a_listener_that_does_not_come_back_holds_up_nobody(town: Town) -> None:

@@ -35,6 +35,7 @@ from autoposter.publishers import (
 )
 from autoposter.publishing import publish_post
 from autoposter.store import dispatch, preparations
+from autoposter.turns import Turns
 from autoposter.workbench import Workbench
 
 SECOND = timedelta(seconds=1)
@@ -114,7 +115,7 @@ def test_an_account_rests_when_preparing_has_nearly_used_up_its_limits(
     monkeypatch.setattr(Slow, "pause", lambda publisher: 60 * SECOND)
     begin()
 
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
 
     account = factories.row("channel_account", factories.row("post_instance", post)["channel_account_id"])
     assert account["paused_until"] > datetime.now(UTC) + 50 * SECOND
@@ -125,9 +126,9 @@ def test_what_is_not_ready_holds_no_thread_and_is_asked_again_with_its_progress(
 ) -> None:
     begin()
 
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     waiting = factories.row("post_instance", post)
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     ready = factories.row("post_instance", post)
 
     assert waiting["prepare_at"] is not None and waiting["status"] == "Scheduled"
@@ -149,15 +150,15 @@ def test_other_content_is_prepared_anew(
     bench: Workbench, post: int, factories: Factories, edit: str, tmp_path: Path
 ) -> None:
     begin()
-    Preparing(bench).prepare(post)
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
 
     (tmp_path / "a.png").write_bytes(A_PICTURE)
     factories.query(edit)
 
     assert factories.row("post_instance", post)["prepared_key"] is None
     assert begin() == 1
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     assert Slow.calls[-1] == {}
 
 
@@ -165,11 +166,11 @@ def test_a_post_that_is_still_prepared_when_due_waits_without_an_attempt(
     bench: Workbench, post: int, factories: Factories
 ) -> None:
     begin()
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     factories.query("update post_instance set scheduled_for = now() - interval '5 s'")
 
     assert dispatch.mark_overdue(max_lateness=None, limit=10) == []
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     assert [found.post_id for found in dispatch.mark_overdue(max_lateness=None, limit=10)] == [post]
     publish_post(post, bench)
 
@@ -195,10 +196,10 @@ def test_trouble_of_the_platform_is_asked_again_and_a_bug_is_left_to_the_due_tim
 ) -> None:
     begin()
     Slow.trouble = Transient("Busy.", retry_after=5 * SECOND)
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     after_trouble = factories.row("post_instance", post)
     Slow.trouble = ZeroDivisionError("oh")
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     after_bug = factories.row("post_instance", post)
 
     assert after_trouble["prepare_at"] is not None and after_trouble["last_error"] is None
@@ -213,7 +214,7 @@ def test_a_row_that_cannot_be_read_is_not_prepared_and_ends_at_its_due_time(
     factories.query("update content_item set options = jsonb_build_object('slow', repeat('9', 5000)::numeric)")
     factories.query("update post_instance set prepare_at = now()")
 
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
 
     waiting = factories.row("post_instance", post)
     assert waiting["status"] == "Scheduled" and "cannot be read" in waiting["last_error"]
@@ -229,8 +230,9 @@ def test_only_a_quarter_of_the_threads_prepare_at_once_and_go_on_with_what_had_t
     account = factories.account(platform="slow")
     posts = [factories.post(HOUR / 2, channel_account_id=account) for _ in range(20)]
     begin()
-    preparing, busy, go_on = Preparing(bench), threading.Event(), threading.Event()
-    preparing.allow(threads=4)
+    turns = Turns()
+    turns.allow(threads=4)
+    preparing, busy, go_on = Preparing(bench, turns), threading.Event(), threading.Event()
 
     def upload() -> None:
         busy.set()
@@ -251,9 +253,10 @@ def test_only_a_quarter_of_the_threads_prepare_at_once_and_go_on_with_what_had_t
 
 def test_a_worker_that_stops_begins_to_prepare_nothing_more(bench: Workbench, post: int) -> None:
     begin()
-    preparing = Preparing(bench)
+    turns = Turns()
+    preparing = Preparing(bench, turns)
 
-    preparing.stop()
+    turns.stop()
     preparing.prepare(post)
 
     assert Slow.calls == []
@@ -265,7 +268,7 @@ def test_what_waited_so_long_that_another_may_have_it_is_left_to_the_scan(
     begin()
     monkeypatch.setattr(preparing_module, "LONGEST_WAIT", timedelta(0))
 
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
 
     assert Slow.calls == []
 
@@ -317,7 +320,7 @@ def test_a_refusal_of_content_that_was_edited_meanwhile_is_not_noted(
 
 def test_an_upload_that_takes_minutes_is_made_once(bench: Workbench, post: int, factories: Factories) -> None:
     begin()
-    preparing, uploading, uploaded = Preparing(bench), threading.Event(), threading.Event()
+    preparing, uploading, uploaded = Preparing(bench, Turns()), threading.Event(), threading.Event()
 
     def upload() -> None:
         uploading.set()
@@ -349,7 +352,7 @@ def test_content_that_its_platform_refuses_is_not_prepared_again_until_it_is_edi
     begin()
     Slow.trouble = ContentRejected("Too long.")
 
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
 
     assert factories.row("post_instance", post)["last_error"] == "Too long."
     assert begin() == 0
@@ -363,7 +366,7 @@ def test_an_account_that_is_refused_is_tried_again_by_the_next_minute_scan(
     begin()
     Slow.trouble = AccountRejected("The token expired.")
 
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
 
     assert factories.row("post_instance", post)["last_error"] == "The token expired."
     assert begin() == 1
@@ -373,7 +376,7 @@ def test_a_post_whose_account_is_disconnected_meanwhile_ends_at_its_due_time(
     bench: Workbench, post: int, factories: Factories
 ) -> None:
     begin()
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     factories.query("update channel_account set status = 'disconnected'")
     factories.query(
         "update post_instance set scheduled_for = now() - interval '2 min', prepare_at = now() - interval '2 min'"
@@ -396,7 +399,7 @@ def test_a_wait_is_believed_between_a_second_and_an_hour(
     preparations.begin({"slow": 3 * HOUR})
     Slow.trouble = NotReady({"upload": "new"}, retry_after=asked)
 
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
 
     [(left,)] = factories.query("select prepare_at - updated_at from post_instance")
     assert left == waits
@@ -411,7 +414,7 @@ def test_a_post_is_asked_after_right_before_it_is_due_whatever_its_platform_said
     begin()
     Slow.trouble = trouble
 
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
 
     row = factories.row("post_instance", post)
     assert row["due_at"] - row["prepare_at"] == 10 * SECOND
@@ -456,15 +459,15 @@ def test_a_word_that_happens_to_be_a_credential_may_be_prepared() -> None:
 
 def test_what_expired_is_prepared_anew_by_the_attempt(bench: Workbench, post: int, factories: Factories) -> None:
     begin()
-    Preparing(bench).prepare(post)
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     factories.query("update post_instance set scheduled_for = now() - interval '1 s'")
     Slow.trouble = NotReady({"upload": "second"}, retry_after=SECOND)  # it found the first one expired
 
     publish_post(post, bench)
     waiting = factories.row("post_instance", post)
     Slow.trouble = None
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     publish_post(post, bench)
 
     assert waiting["status"] == "Scheduled" and waiting["prepared"] == {"upload": "second"}
@@ -477,7 +480,7 @@ def test_a_publisher_that_changes_what_it_was_handed_has_its_progress_kept(
 ) -> None:
     begin()
     Slow.trouble = NotReady({"parts": [1], "ready": True}, retry_after=SECOND)
-    Preparing(bench).prepare(post)
+    Preparing(bench, Turns()).prepare(post)
     factories.query("update post_instance set scheduled_for = now() - interval '1 s'")
     Slow.trouble, Slow.changes = None, lambda prepared: prepared["parts"].append(2)
 
