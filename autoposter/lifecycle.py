@@ -293,13 +293,9 @@ class Step(StrEnum):
 
 def next_step(case: Case) -> Step:
     """What to do about an unknown outcome now."""
-    if case.now >= case.intent_at + RECONCILE_FOR:
-        return _blind(case)
     match case.delivery:
         case Delivery.KEYED:
-            # The platform must still know the key when the last byte of this request can arrive.
-            over_at = case.now + INTENT_LASTS + case.publish_timeout
-            if case.key_lasts is None or over_at <= case.intent_at + case.key_lasts:
+            if case.now < case.intent_at + RECONCILE_FOR and _knows_key(case):
                 return Step.SEND_AGAIN
             return Step.FIND if case.can_find else _blind(case)
         case Delivery.FINDABLE:
@@ -307,6 +303,21 @@ def next_step(case: Case) -> Step:
         case Delivery.BLIND:
             return _blind(case)
     assert_never(case.delivery)
+
+
+def _knows_key(case: Case) -> bool:
+    """Whether the platform still knows the key when the last byte of a request that begins now can arrive."""
+    over_at = case.now + INTENT_LASTS + case.publish_timeout
+    return case.key_lasts is None or over_at <= case.intent_at + case.key_lasts
+
+
+def is_last(case: Case) -> bool:
+    """Whether a person decides unless this look finds the post.
+
+    It is asked for all the same: where nobody looked for a day, it may have been there since the first minute.  Only
+    that it is not there proves nothing so late: a platform may list its youngest posts alone.
+    """
+    return case.now >= max(case.intent_at + RECONCILE_FOR, case.call_ended_at)
 
 
 def _blind(case: Case) -> Step:
@@ -326,4 +337,4 @@ def look_again_at(case: Case) -> datetime:
 
 def absence_counts(case: Case, asked_at: datetime) -> bool:
     """Whether "not there", asked at that moment, proves that nothing went out."""
-    return asked_at > case.absence_counts_from
+    return asked_at > case.absence_counts_from and not is_last(case)

@@ -90,6 +90,7 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
     bench.leases.allow(attempt.job_id, None)
     settle(attempt, outcome, policy=bench.policy, ended_at=ended_at, evidence=evidence, announce=bench.announce)
     if tools:
+        bench.leases.allow(attempt.job_id, GRACE)
         rest(tools.publisher, tools.secrets)
 
 

@@ -131,7 +131,8 @@ Finding = Confirmed | Refused | LookAgain | GiveUp
 def _take_step(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
     match lifecycle.next_step(case):
         case Step.FIND:
-            return _find(claimed, case, tools, bench)
+            finding = _find(claimed, case, tools, bench)
+            return GiveUp() if isinstance(finding, LookAgain) and lifecycle.is_last(case) else finding
         case Step.SEND_AGAIN:
             return _send_again(claimed, case, tools, bench)
         case Step.GIVE_UP:

@@ -130,6 +130,8 @@ def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, e
             *_which(attempt),
             receipt.platform_post_id,
         )
+    else:
+        log.info("post %s on %s: its receipt (%s) is known, or it is gone", *_which(attempt), receipt.platform_post_id)
     return False
 
 

@@ -36,6 +36,7 @@ from autoposter.lifecycle import (
     WireRecord,
     Withdrawn,
     absence_counts,
+    is_last,
     judge,
     look_again_at,
     next_step,
@@ -357,7 +358,7 @@ def test_a_findable_attempt_is_asked_for_at_the_moment_from_which_not_there_coun
         assert look_again_at(case) <= counts_from
 
     assert not absence_counts(case, counts_from)
-    assert absence_counts(case, counts_from + timedelta(microseconds=1))
+    assert absence_counts(case, counts_from + timedelta(microseconds=1)) is not is_last(case)
 
 
 @given(only(Delivery.FINDABLE))
@@ -369,13 +370,9 @@ def test_not_there_counts_only_later_than_find_after_the_end_of_the_call(case: C
 
 
 @given(only(Delivery.FINDABLE))
-def test_a_findable_attempt_is_looked_for_a_day_and_then_a_person_decides(case: Case) -> None:
-    step = next_step(case)
-
-    if case.now < INTENT + RECONCILE_FOR:
-        assert step is Step.FIND
-    else:
-        assert step is (Step.GIVE_UP if case.now >= case.call_ended_at else Step.WAIT)
+def test_a_findable_attempt_is_looked_for_and_after_a_day_for_the_last_time(case: Case) -> None:
+    assert next_step(case) is Step.FIND
+    assert is_last(case) is (case.now >= INTENT + RECONCILE_FOR and case.now >= case.call_ended_at)
 
 
 @given(only(Delivery.BLIND))
@@ -408,15 +405,16 @@ def test_a_keyed_attempt_without_an_end_of_its_key_is_sent_again_for_a_day(case:
 
 @given(only(Delivery.KEYED))
 def test_a_keyed_attempt_whose_key_is_forgotten_is_findable_if_it_can_find_else_blind(case: Case) -> None:
-    if case.key_lasts is not None and INTENT + case.key_lasts <= case.now < INTENT + RECONCILE_FOR:
+    if case.now >= INTENT + min(case.key_lasts or RECONCILE_FOR, RECONCILE_FOR):
         blind = Step.GIVE_UP if case.now >= case.call_ended_at else Step.WAIT
         assert next_step(case) is (Step.FIND if case.can_find else blind)
 
 
-@given(cases())
-def test_after_a_day_every_attempt_is_blind(case: Case) -> None:
+@given(cases(), maybe_nothing)
+def test_after_a_day_nothing_is_sent_again_and_not_there_proves_nothing(case: Case, later: timedelta) -> None:
     if case.now >= INTENT + RECONCILE_FOR:
-        assert next_step(case) is (Step.GIVE_UP if case.now >= case.call_ended_at else Step.WAIT)
+        assert next_step(case) is not Step.SEND_AGAIN
+        assert case.now < case.call_ended_at or not absence_counts(case, case.now + later)
 
 
 @given(cases())

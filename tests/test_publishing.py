@@ -831,6 +831,18 @@ def test_an_account_that_asks_for_no_rest_goes_on(
     assert (post_row(post)["status"], account_of(post)["paused_until"]) == ("Posted", None)
 
 
+def test_a_publisher_that_fails_when_it_is_asked_for_a_pause_harms_nothing(
+    bench: Workbench, make: Any, post_row: Any, account_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Puppet, "pause", raises(SystemExit(1)))
+    post = make()
+
+    publish_post(post, bench)
+
+    assert post_row(post)["status"] == "Posted"
+    assert account_of(post)["paused_until"] is None
+
+
 def test_rate_limits_use_up_no_attempt(bench: Workbench, make: Any, factories: Factories, post_row: Any) -> None:
     post = make()
     act(publish=raises(RateLimited("slowly", SECOND)))

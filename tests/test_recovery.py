@@ -215,13 +215,24 @@ def test_an_id_that_another_post_of_the_account_has_is_no_find(lost: Lost, facto
     assert lost.statuses == OPEN
 
 
-def test_a_find_that_still_fails_after_a_day_is_handed_to_a_person(lost: Lost) -> None:
+@pytest.mark.parametrize("find", [returns(None), raises(httpx2.ReadTimeout("late"))], ids=["not there", "fails"])
+def test_what_is_not_found_after_a_day_is_handed_to_a_person(lost: Lost, find: Any) -> None:
     lost.by("findable", published=True).ago(24 * HOUR)
+    Puppet.acts["find"] = find
 
     lost.look()
 
     assert lost.statuses == ("Unconfirmed", "unknown")
-    assert "find" not in Puppet.asked
+    assert Puppet.asked.count("find") == 1
+
+
+def test_what_nobody_looked_for_all_day_is_found_all_the_same(lost: Lost) -> None:
+    """As after a weekend without any worker."""
+    lost.by("findable", published=True).ago(60 * HOUR)
+
+    lost.look()
+
+    assert lost.statuses == ("Posted", "completed")
 
 
 # --- BLIND -----------------------------------------------------------------------------------------------------------
