@@ -219,7 +219,10 @@ def check(account: int | str, host: Host, keyring: Keyring) -> Found:
         raise Refused(str(error)) from None
     except _No as no:
         account_states.disconnect(row.id, credentials_version=row.credentials_version, reason=str(no))
-        raise Refused(f"{found.address} does not work: {no} `autoposter accounts reconnect {found.address}`.") from None
+        raise Refused(
+            f"{found.address} does not work: {no}"
+            f" `autoposter accounts reconnect {found.address}` gives it new credentials."
+        ) from None
     if said is None:
         return Found(found, checked=False)
     if found.external_id and said.external_id and said.external_id != found.external_id:

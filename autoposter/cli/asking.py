@@ -96,11 +96,14 @@ def completed(
     if overrides(publisher, "choices"):
         _ask_for(publisher.Credentials.model_fields, values, secret=True)
         offered = connecting.choices(publisher, {**stored, **values})
-        choice = _chosen(offered) if can_ask() else connecting.only(offered)
-        values |= connecting.taken(choice) if choice else {}
+        if choice := _chosen(offered) if can_ask() else connecting.only(offered):
+            # The credentials that were given have led to those of the choice, and are not kept.
+            kept = {key: value for key, value in values.items() if key in publisher.Settings.model_fields}
+            values = kept | connecting.taken(choice)
     if settings is None:
         _ask_for(publisher.Settings.model_fields, values, secret=False)
-    _ask_for(publisher.Credentials.model_fields, values, secret=True)
+    if not overrides(publisher, "choices"):
+        _ask_for(publisher.Credentials.model_fields, values, secret=True)
     return values
 
 

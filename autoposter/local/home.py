@@ -120,6 +120,8 @@ def write_privately(path: Path, text: str) -> None:
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # a key that credentials were stored with must outlast a power cut
     new.replace(path)
 
 
