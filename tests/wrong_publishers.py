@@ -69,11 +69,6 @@ class ShoutsItsName(FakeBlind):
     platform = "FAKE-Board"
 
 
-@wrong("test_its_declaration_has_no_faults", "must be a date")
-class EndsAtNoDate(FakeBlind):
-    api_ends = "2028-07-29"
-
-
 @wrong("test_the_pause_that_it_asks_for_is_a_time", "says 60")
 class RestsForANumber(FakeBlind):
     def pause(self) -> Any:
