@@ -32,7 +32,7 @@ from autoposter.publishers import (
     json_object,
 )
 from autoposter_google_business import connecting, limits, listing
-from autoposter_google_business.answers import complaint_of, raise_if_refused
+from autoposter_google_business.answers import complaint_of, raise_if_refused, refusal
 from autoposter_google_business.content import local_post
 from autoposter_google_business.options import PostOptions
 from autoposter_google_business.settings import SETUP, LocationSettings
@@ -103,15 +103,22 @@ class GoogleBusiness(Publisher):
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def _get(self, url: str, **parameters: str) -> dict[str, Any]:
-        """The JSON object that Google answers.  Raises what a refusal means, and ValueError for anything else."""
+        """The JSON object that Google answers.  Raises what a refusal means, and Transient for anything else.
+
+        A question that Google does not take is no refusal of the post: `find` must not say so.
+        """
         token = self._tokens.have(self.http)
         answer = self.http.get(url, params=parameters, headers=_headers(token))
         self._see_whether_it_is_taken(token, answer)
-        raise_if_refused(answer)
-        content = answer.json()
-        if not isinstance(content, dict):
-            raise ValueError(f"Google answered {type(content).__name__} where an object was expected.")
-        return content
+        refused = refusal(answer)
+        if refused and not isinstance(refused, ContentRejected):
+            raise refused
+        with contextlib.suppress(ValueError):  # no JSON, or no text
+            content = answer.json()
+            if answer.is_success and isinstance(content, dict):
+                return content
+        said = f": {refused.message}" if refused else ", and nothing that can be read."
+        raise Transient(f"Google answered {answer.status_code} to a question{said}")
 
     def _see_whether_it_is_taken(self, token: str, answer: httpx2.Response) -> None:
         """A 401 says nothing of the account unless the token that came next is refused too: raises Transient."""
