@@ -26,7 +26,7 @@ from autoposter.lifecycle import (
 )
 from autoposter.outcomes import before_the_call, confirmed, declared, log_trace, trouble
 from autoposter.preparing import make_ready
-from autoposter.publishers import AccountRejected, Delivery, NotReady, Post, Publisher, PublishError
+from autoposter.publishers import AccountRejected, Delivery, NotReady, Post, Publisher, PublishError, Transient
 from autoposter.publishers.base import overrides
 from autoposter.publishers.texts import clean
 from autoposter.settling import rest, settle, until_written
@@ -153,10 +153,19 @@ def _make_ready(attempt: Attempt, tools: Tools, bench: Workbench) -> dict[str, A
 
 
 def _already_there(attempt: Attempt, tools: Tools) -> Confirmed | None:
-    """Ask once more for an earlier attempt that was looked for and not found."""
+    """Ask once more for an earlier attempt that was looked for and not found.
+
+    An answer that makes no sense to its publisher, such as a proxy's, says nothing of the post: it is asked again.
+    """
     if attempt.found_absent is None or tools.earlier_post is None or not can_find(type(tools.publisher)):
         return None
-    return find(attempt, tools, tools.earlier_post, attempt.found_absent["prepared"] or {})
+    try:
+        return find(attempt, tools, tools.earlier_post, attempt.found_absent["prepared"] or {})
+    except (PublishError, *DATABASE_AWAY):
+        raise
+    except Exception as error:
+        log_trace(error, tools.secrets, "post %s: its publisher failed to look for it", attempt.post_id)
+        raise Transient(f"It could not be asked whether it is there: {trouble(error, tools.secrets)}") from error
 
 
 def can_find(kind: type[Publisher]) -> bool:

@@ -1063,16 +1063,18 @@ def test_an_attempt_after_not_there_is_made_if_it_is_still_not_there(
     assert (post_row(absent)["status"], calls()) == ("Posted", 1)
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), OutcomeUnknown("two fit"), Transient("busy"), KeyError("x")])
-def test_an_attempt_after_not_there_sends_nothing_if_it_cannot_be_asked(
+@pytest.mark.parametrize(
+    "error", [TimeoutError(), OutcomeUnknown("two fit"), Transient("busy"), KeyError("x"), ValueError("HTML")]
+)
+def test_an_attempt_after_not_there_sends_nothing_and_comes_back_if_it_cannot_be_asked(
     bench: Workbench, absent: int, post_row: Any, error: Exception
 ) -> None:
     act(find=raises(error))
 
     publish_post(absent, bench)
 
-    assert post_row(absent)["status"] in ("Scheduled", "Failed")
-    assert calls() == 0
+    assert (post_row(absent)["status"], calls()) == ("Scheduled", 0)
+    assert str(error) in post_row(absent)["last_error"]
 
 
 def test_a_blind_publisher_is_never_asked_to_find(
