@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import httpx2
-from pinboard import KeyedPinboard, OnThePinboard, Pinboard
+from pinboard import KeyedPinboard, OnThePinboard, Pinboard, raise_if_refused
 from pydantic import BaseModel, ConfigDict, SecretStr
 from wrong_publishers import wrong as wrong_on
 
@@ -215,6 +215,15 @@ class FindsTheNewestThatFits(Pinboard):
     def find(self, post: Post, prepared: dict[str, Any]) -> Receipt | None:
         pins = self.http.get(self.at("pins"), headers=self.headers()).raise_for_status().json()["pins"]
         return next((Receipt(platform_post_id=pin["id"]) for pin in pins if self.fits(pin, post)), None)
+
+
+@wrong(
+    "test_find_does_not_take_a_refused_question_for_a_refused_post[ContentRejected-422]", "find() ends it as refused"
+)
+class TakesARefusedQuestionForARefusedPost(Pinboard):
+    def find(self, post: Post, prepared: dict[str, Any]) -> Receipt | None:
+        raise_if_refused(self.http.get(self.at("pins"), headers=self.headers()))
+        return super().find(post, prepared)
 
 
 @wrong("test_find_sends_no_publishing_request", "sends the publishing request")

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from autoposter.publishers import OutcomeUnknown, Post, Receipt
+from autoposter.publishers import ContentRejected, OutcomeUnknown, Post, PublishError, Receipt
 from autoposter.testing.conformance.base import Conformance, needs
 from autoposter.testing.fake import FakeServer
 from autoposter.testing.lab import Attempt, Lab
@@ -100,6 +100,27 @@ class DoubtTests(Conformance):
         except Exception:
             return
         assert found is not None, "The platform gave no answer, and find() says that nothing went out."
+        assert found.platform_post_id == there
+
+    @needs("find", "refusals")
+    def test_find_does_not_take_a_refused_question_for_a_refused_post(
+        self, lab: Lab, refusal: tuple[type[PublishError], Rule]
+    ) -> None:
+        """ContentRejected says that the platform took the post and rejected it later; else raise another."""
+        rule = refusal[1]
+        if rule.status is None or rule.status < 400:
+            return  # such an answer may mean something else where a listing is asked for
+        post = lab.post()
+        prepared = lab.prepare(post)
+        there = self.published(lab, post, prepared)
+        lab.follow(rule.model_copy(update={"on": "other"}))
+        try:
+            found = lab.find(post, prepared)
+        except ContentRejected as error:
+            pytest.fail(f"The post is out, and find() ends it as refused: {error}")
+        except Exception:
+            return
+        assert found is not None, "The platform refused to answer, and find() says that nothing went out."
         assert found.platform_post_id == there
 
     @needs("find", "wire")
