@@ -13,11 +13,11 @@ class Leases:
     """The jobs that threads of this process hold, each until its own deadline.
 
     A lease is renewed only until then: a publisher that hangs loses its job to the others like a dead worker's, and
-    its thread counts as lost.
+    its thread counts as lost.  Each thread has its own deadline: what hangs in one may be looked for in another.
     """
 
     def __init__(self) -> None:
-        self._deadlines: dict[object, float | None] = {}
+        self._deadlines: dict[tuple[int, object], float | None] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -27,8 +27,7 @@ class Leases:
         try:
             yield
         finally:
-            with self._lock:
-                self._deadlines.pop(job_id, None)
+            self._let_go(job_id)
 
     @contextmanager
     def watch(self, allowed: timedelta) -> Iterator[None]:
@@ -38,13 +37,16 @@ class Leases:
         try:
             yield
         finally:
-            with self._lock:
-                self._deadlines.pop(task, None)
+            self._let_go(task)
 
     def allow(self, job_id: object, allowed: timedelta | None) -> None:
-        """Set the deadline of a held job anew, from now; None: it has none (its outcome waits for the database)."""
+        """Set the deadline of what this thread holds anew, from now; None: its outcome waits for the database."""
         with self._lock:
-            self._deadlines[job_id] = None if allowed is None else time.monotonic() + allowed.total_seconds()
+            self._deadlines[_mine(job_id)] = None if allowed is None else time.monotonic() + allowed.total_seconds()
+
+    def _let_go(self, what: object) -> None:
+        with self._lock:
+            self._deadlines.pop(_mine(what), None)
 
     def to_renew(self) -> list[int]:
         """The jobs within their deadline."""
@@ -52,7 +54,7 @@ class Leases:
         with self._lock:
             return [
                 job
-                for job, deadline in self._deadlines.items()
+                for (_, job), deadline in self._deadlines.items()
                 if isinstance(job, int) and (deadline is None or now < deadline)
             ]
 
@@ -66,3 +68,7 @@ class Leases:
         """How many jobs this process works on."""
         with self._lock:
             return len(self._deadlines)
+
+
+def _mine(what: object) -> tuple[int, object]:
+    return threading.get_ident(), what

@@ -73,6 +73,24 @@ def test_an_outcome_that_waits_for_the_database_is_renewed_for_ever(clock: Time)
         assert (leases.to_renew(), leases.lost()) == ([7], 0)
 
 
+def test_a_thread_that_hangs_counts_as_lost_while_another_looks_for_its_job(clock: Time) -> None:
+    leases = Leases()
+
+    def look() -> None:
+        with leases.hold(7, 30 * SECOND):
+            seen.append((leases.to_renew(), leases.lost()))
+
+    seen: list[tuple[list[int], int]] = []
+    with leases.hold(7, 30 * SECOND):
+        clock.now += 31
+        looking = threading.Thread(target=look)
+        looking.start()
+        looking.join(5)
+
+        assert seen == [([7], 1)]
+        assert (leases.to_renew(), leases.lost()) == ([], 1)
+
+
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_a_lease_is_let_go_however_its_work_ends(error: type[BaseException]) -> None:
     leases = Leases()

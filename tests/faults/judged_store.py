@@ -135,7 +135,7 @@ class JudgedStore(RuleBasedStateMachine):
         self.tally[verdict] += 1
         note(f"    {verdict}")
         self.sound = False
-        assert bool(won) == bool(right), f"{verdict}, which is wrong; {self.books}"
+        assert bool(won) == bool(right), f"{verdict}, which is wrong"
         self.only(what, changes or {} if won else {})
         return bool(won)
 

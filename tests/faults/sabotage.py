@@ -5,16 +5,21 @@ Safeguards that stand in SQL are taken out as texts (`injection.remove`).
 
 from __future__ import annotations
 
+import struct
+import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
+import redis
 
-from autoposter import clock, lifecycle, publishing
+from autoposter import broker, clock, lifecycle, publishing, settling, worker
+from autoposter.leases import Leases
 from autoposter.lifecycle import Case, Confirmed, Outcome, Refused, Unknown, WireRecord
-from autoposter.publishers import Post, Receipt, Transient, fence, sockets
+from autoposter.publishers import Post, Receipt, Transient, fence, http, sockets
+from autoposter.store import dispatch, looks
 from autoposter.testing.publishers import FakeFindable, FakePublisher
 
 AGES = timedelta(hours=1)
@@ -104,3 +109,73 @@ def unknown_is_tried_again() -> None:
         return said if isinstance(said, Confirmed) else Refused(lifecycle.ErrorKind.TRANSIENT, trouble)
 
     lifecycle.judge = judge
+
+
+# --- Safeguards that the core's own tests miss (`elsewhere`)  -------------------------------------------------------
+
+
+def a_connection_is_closed_gently() -> None:
+    sockets.DISCARD_UNSENT = struct.pack("ii", 0, 0)
+
+
+def the_kernel_knows_no_deadline() -> None:
+    sockets._forget_after = lambda deadline, sock: None
+
+
+def a_redirect_is_followed() -> None:
+    http._Client.send = httpx2.Client.send
+    http._Client.follow_redirects = True
+
+
+def an_id_may_be_anothers() -> None:
+    looks.belongs_to_another = lambda *which: False
+
+
+def leases_are_taken_over_at_once() -> None:
+    worker.UNBROKEN = timedelta(0)
+
+
+def a_hung_publisher_keeps_its_lease() -> None:
+    Leases.to_renew = lambda self: [job for job in self._deadlines if isinstance(job, int)]
+
+
+def the_wall_clock_is_believed() -> None:
+    clock.Clock.now = lambda self: datetime.fromtimestamp(time.time(), UTC)
+    clock.Clock._left_until = lambda self, moment: moment.timestamp() - time.time()
+
+
+def only_the_monotonic_clock_counts() -> None:
+    clock.Stopwatch.elapsed = property(lambda self: timedelta(seconds=time.monotonic() - self._monotonic))
+
+
+def a_key_lasts_for_ever() -> None:
+    next_step = lifecycle.next_step
+    lifecycle.next_step = lambda case: next_step(replace(case, key_lasts=None))
+
+
+def a_blind_publisher_is_asked() -> None:
+    publishing.can_find = lambda kind: True
+
+
+def an_outcome_is_written_once() -> None:
+    settling.until_written = lambda write: write()
+
+
+def a_refusal_of_redis_is_no_outage() -> None:
+    broker.SteadyRedis.execute_command = redis.Redis.execute_command
+
+
+def marks_are_not_taken_back() -> None:
+    dispatch.take_back = lambda posts: None
+
+
+def an_unconfirmed_intent_counts() -> None:
+    intend = publishing.jobs.intend
+
+    def intend_and_hope(*what: Any) -> datetime | None:
+        try:
+            return intend(*what)
+        except publishing.DATABASE_AWAY:
+            return datetime.now(UTC)
+
+    publishing.jobs.intend = intend_and_hope

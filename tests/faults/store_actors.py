@@ -40,7 +40,11 @@ ACCOUNT = {
 }
 
 #: What a look does, or comes to know.
-LEARNS = ["truth", "truth", "nothing", "nobody knows", "nobody knows", "again", "again, unanswered"]
+LEARNS = ["truth", "truth", "nothing", "nothing", "nobody knows", "again", "again, unanswered"]
+
+
+#: What may happen between a claim and its intent.
+BEFORE_AN_INTENT = ["owner", "edited", "cancelled", "account", "taken over", "form", "ended"]
 
 
 class StoreActors(StoreMoves):
@@ -132,6 +136,8 @@ class StoreActors(StoreMoves):
     # --- workers ---
 
     def a_worker_begins(self) -> None:
+        if self.luck.random() < 0.2:
+            self.an_account_changes()
         act = self.claim(self.a_post("Scheduled"), self.luck.choice(WORKERS))
         if act:
             self._go_on(act, self.luck.randint(0, 3))
@@ -254,12 +260,14 @@ class StoreActors(StoreMoves):
     # --- what comes in between, so that the next move is the one too late ---
 
     def an_attempt_is_raced(self) -> None:
-        running = self._running()
-        act = self.luck.choice(running) if running else self.claim(self.a_post("Scheduled"), "w1")
+        if self.luck.random() < 0.5:
+            self.all_is_due()
+        waiting = [act for act in self._running() if not act.promised or self.luck.random() < 0.2]
+        act = self.luck.choice(waiting) if waiting else self.claim(self.a_post("Scheduled"), "w1")
         if act is None:
             return
-        self._something_comes_in_between(act, ["owner", "owner", "account", "lease", "taken over", "form", "ended"])
-        if act.called or self.luck.random() < 0.8:
+        self._something_comes_in_between(act, [*BEFORE_AN_INTENT, "account", "off", "lease"])
+        if act.called or self.luck.random() < 0.7:
             self.intend(act)
         else:
             act.promised = False
@@ -270,7 +278,7 @@ class StoreActors(StoreMoves):
         look = self.claim_look(self.luck.choice(unknown), self.luck.choice(WORKERS)) if unknown else None
         if look is None:
             return
-        self._something_comes_in_between(look.act, ["off", "account", "lease", "looked at by another", "form"])
+        self._something_comes_in_between(look.act, ["looked at by another", "account", "off", "lease", "form"])
         self.learn(look, self.luck.choice([*LEARNS, "again", "again"]))
 
     def _something_comes_in_between(self, act: Act, deeds: Sequence[str]) -> None:
@@ -278,6 +286,10 @@ class StoreActors(StoreMoves):
         match self.luck.choice(deeds):
             case "owner":
                 self._write(act.attempt.post_id, self._any_change())
+            case "edited":
+                self._write(act.attempt.post_id, f"content_item_id = {self.contents[1]}")
+            case "cancelled":
+                self.cancel(act.attempt.post_id)
             case "off":
                 self._write(act.attempt.post_id, OWNER["off"])
             case "account":
@@ -333,3 +345,17 @@ class StoreActors(StoreMoves):
             "update publish_job set look_at = now() where look_at is not null and post_instance_id = any(%s)",
             self.posts,
         )
+
+    def all_is_due(self) -> None:
+        """Whatever is `Scheduled` may go out at once."""
+        self.sql("update channel_account set status = 'active', paused_until = null where id = any(%s)", self.accounts)
+        self.sql(
+            "update post_instance set autopost_enabled = true, scheduled_for = now(),"
+            " content_item_id = coalesce(content_item_id, %s)"
+            " where status = 'Scheduled' and id = any(%s) and not exists (select from publish_job j"
+            "   where j.post_instance_id = post_instance.id and j.status = 'running')",
+            self.contents[0],
+            self.posts,
+        )
+        self._pauses_are_over()
+        self.noted()

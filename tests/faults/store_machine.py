@@ -19,12 +19,12 @@ from autoposter.store.posts import Resolution
 
 #: Whose turn it is, the busy ones more often.
 ACTORS = [
-    *["an_attempt_is_raced", "a_look_is_raced"] * 4,
+    *["an_attempt_is_raced", "a_look_is_raced"] * 5,
     *["a_worker_begins", "a_worker_goes_on", "a_look"] * 3,
     *["a_person_resolves", "the_owner_acts", "a_person_resolves", "another_program_reads_or_saves", "a_while_passes"]
     * 2,
     *["a_worker_is_lost", "a_worker_repeats_itself", "a_worker_wakes_up", "a_look_goes_on"],
-    *["a_person_retries", "an_account_changes"],
+    *["a_person_retries", "a_person_retries", "an_account_changes"],
 ]
 
 #: Evenly drawn: Hypothesis would prefer small numbers among larger ones than these.
@@ -34,7 +34,7 @@ LUCK = st.integers(0, 2**20)
 #: its frozen process has the receipt; misjudged: a person then said that it is not there.
 STAGES = [
     *["fresh", "claimed", "promised", "called", "answered", "unknown"],
-    *["looked at", "unconfirmed", "doubted", "misjudged", "posted", "failed", "late"],
+    *["looked at", "unconfirmed", "doubted", "misjudged", "posted", "failed", "late", "late"],
 ]
 
 
@@ -63,8 +63,9 @@ class StoreMachine(StoreActors):
             stage = self.luck.choice(STAGES)
             note(f"post {post} is {stage}")
             if stage == "late":
-                self._write(post, OWNER["ages ago"])
-                self._write(post, OWNER[self.luck.choice(["on", "off", "slot"])])
+                for change in ("ages ago", self.luck.choice(["on", "off", "slot"])):
+                    self._write(post, OWNER[change])
+                self.end_missed()
             elif stage != "fresh" and (act := self.claim(post, "w0")):
                 self._begin(act, stage)
             self.read_a_row(post)
@@ -115,11 +116,11 @@ class StoreMachine(StoreActors):
     def the_wind_drops(self) -> None:
         """Everything is due and switched on, leases run out, looks tell the truth: nothing may be left open."""
         for _ in range(3):
-            self._let_all_be_due()
             for job in list(self.books.jobs):
                 self._expire(job)
             for lost in leases.expired():
                 self.take_over(lost)
+            self.all_is_due()
             for job, row in list(self.books.jobs.items()):
                 if row["look_at"] and (look := self.claim_look(job, "w1")):
                     self.learn(look, "truth")
@@ -133,17 +134,6 @@ class StoreMachine(StoreActors):
             self._nothing_is_open(post)
         wrong = [it for it in audits.audit() if (it.check, it.post_id in self.misled) != ("out twice", True)]
         assert not wrong, wrong
-
-    def _let_all_be_due(self) -> None:
-        self.sql("update channel_account set status = 'active', paused_until = null where id = any(%s)", self.accounts)
-        self.sql(
-            "update post_instance set autopost_enabled = true, scheduled_for = now(),"
-            " content_item_id = coalesce(content_item_id, %s) where status = 'Scheduled' and id = any(%s)",
-            self.contents[0],
-            self.posts,
-        )
-        self._pauses_are_over()
-        self.noted()
 
     def _nothing_is_open(self, post: int) -> None:
         status = self.books.posts[post]["status"]
