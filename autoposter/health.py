@@ -215,5 +215,6 @@ def _account(account: AccountHealth, usable: set[str], keyring: Keyring, clock: 
     except CredentialsUnreadable as error:
         yield Check("accounts", Verdict.PROBLEM, f"{who}: {error}")
     expiry = account.credentials_expire_at
-    if expiry is not None and expiry <= clock.now() + EXPIRES_SOON:
+    is_refreshed = account.refresh_at is not None and account.refresh_failures == 0
+    if expiry is not None and expiry <= clock.now() + EXPIRES_SOON and not is_refreshed:
         yield Check("accounts", Verdict.WARNING, f"The credentials of {who} expire at {expiry:%Y-%m-%d %H:%M} UTC.")

@@ -133,6 +133,7 @@ def test_an_account_that_cannot_be_used_is_named_with_what_to_do(doctor, alive, 
     alive()
     make_account(name="gone", status="disconnected", last_error="The token was revoked.")
     make_account(name="soon", credentials_expire_at=datetime.now(UTC) + timedelta(days=3))
+    make_account(name="renewed", credentials_expire_at=datetime.now(UTC), refresh_at=datetime.now(UTC))
     make_account(name="late", credentials_expire_at=datetime.now(UTC) + timedelta(days=30))
     make_account(name="alien", platform="nowhere")
     make_account(name="off", platform="nowhere", status="disabled")

@@ -73,6 +73,9 @@ class AccountHealth:
     credentials: str | None
     """Encrypted."""
     credentials_expire_at: datetime | None
+    refresh_at: datetime | None
+    """When a worker gets new credentials; None: nobody does."""
+    refresh_failures: int
     last_error: str | None
 
 
@@ -80,7 +83,8 @@ def accounts() -> Iterator[AccountHealth]:
     """All accounts that are not disabled, by platform and name."""
     with single_statement():
         found = rows(
-            "select id, platform, name, status, credentials, credentials_expire_at, last_error"
+            "select id, platform, name, status, credentials, credentials_expire_at,"
+            " refresh_at, refresh_failures, last_error"
             " from channel_account where status <> 'disabled' order by platform, name"
         )
     for each in found:
