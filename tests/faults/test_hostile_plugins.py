@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import hostile_publishers
 import pytest
 import redis
 from cryptography.fernet import Fernet
 from factories import Factories
+from faults import hostile_publishers
 from processes import Processes, Running, wait_until
 
 from autoposter.testing import Answer, FakeServer, Request, publishes, route
@@ -30,7 +30,7 @@ AHEAD = timedelta(seconds=1.2)
 
 TWIN = """
 from autoposter import hookimpl
-from hostile_publishers import Hostile
+from faults.hostile_publishers import Hostile
 
 class Twin(Hostile):
     platform = "{platform}"
@@ -64,14 +64,20 @@ class Town:
 
     def post_beside_neighbours(self, *platforms: str, **account: Any) -> list[int]:
         """A post on each of these platforms and ten of the neighbour's, due at once and a little later."""
-        due = self.rows.query("select clock_timestamp() + %s", (AHEAD + len(platforms) * timedelta(seconds=0.02),))[0][
-            0
-        ]
         accounts = [self.rows.account(platform, **account) for platform in platforms]
-        posts = [self.rows.post(channel_account_id=account, scheduled_for=due) for account in accounts]
-        dues = [due + number * timedelta(milliseconds=50) for number in range(10)]
-        self._neighbours = [self.rows.post(scheduled_for=due) for due in dues]
-        return posts
+        offsets = [timedelta(0)] * len(accounts) + [number * timedelta(milliseconds=50) for number in range(10)]
+        accounts += [self.rows.account()] * 10
+        # In one statement: all are there well before the first is due, however busy the machine is.
+        inserted = self.rows.query(
+            "insert into post_instance (channel_account_id, content_item_id, scheduled_for)"
+            " select account, %s, clock_timestamp() + %s + due_after"
+            " from unnest(%s::bigint[], %s::interval[]) with ordinality as given (account, due_after, number)"
+            " order by number returning id",
+            (self.rows.content(), AHEAD, accounts, offsets),
+        )
+        posts = [int(found[0]) for found in inserted]
+        self._neighbours = posts[len(platforms) :]
+        return posts[: len(platforms)]
 
     def neighbours_are_on_time(self) -> None:
         """Wait for the neighbours that were posted last, and look how late they were."""
@@ -121,7 +127,7 @@ def workers(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "AUTOPOSTER_STUB_JOURNAL": str(folder / "journal.jsonl"),
         "AUTOPOSTER_MAX_ATTEMPTS": "1",
         "HOSTILE_RELEASE": str(release),
-        "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent)]),
+        "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent.parent)]),
     }
     with closing(redis.Redis.from_url(servers.redis_url)) as broker:
         broker.flushdb()
