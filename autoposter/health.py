@@ -21,8 +21,11 @@ from autoposter.credentials import CredentialsUnreadable, Keyring
 from autoposter.database import DATABASE_AWAY, connect_to, database_time, reason_away
 from autoposter.errors import AutoposterError
 from autoposter.lifecycle import AccountStatus
+from autoposter.media.fetching import reach
+from autoposter.media.outside import may_be_public
 from autoposter.migrations import require_current_schema
 from autoposter.plugins import Host
+from autoposter.publishers import PublishError
 from autoposter.settings import Settings
 from autoposter.store import health, workers
 from autoposter.store.health import AccountHealth, LivingWorker
@@ -68,6 +71,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     host = Host(settings.plugins)
     yield from _plugins(host)
     yield from _media_root(settings)
+    yield from _media_base_url(settings)
     try:
         yield from _database(settings)
         yield from _workers()
@@ -121,6 +125,24 @@ def _media_root(settings: Settings) -> Iterator[Check]:
     if root is not None and not (root.is_dir() and os.access(root, os.R_OK | os.X_OK)):
         says = f"AUTOPOSTER_MEDIA_ROOT ({root}) is no folder that can be read here."
         yield Check("media", Verdict.PROBLEM, says)
+
+
+def _media_base_url(settings: Settings) -> Iterator[Check]:
+    """Whether platforms that fetch by themselves can; as far as can be seen from inside."""
+    base = settings.media_base_url
+    if base is None:
+        return
+    if not may_be_public(base):
+        says = f"AUTOPOSTER_MEDIA_BASE_URL ({base}) is no https address of a public host: no platform fetches from it."
+        yield Check("media", Verdict.PROBLEM, says)
+        return
+    try:
+        reach(base)
+    except PublishError as error:
+        says = f"AUTOPOSTER_MEDIA_BASE_URL: seen from here, no platform can fetch from it: {error}"
+        yield Check("media", Verdict.WARNING, says)
+    else:
+        yield Check("media", Verdict.OK, "AUTOPOSTER_MEDIA_BASE_URL answers, and is of the public internet.")
 
 
 def _database(settings: Settings) -> Iterator[Check]:

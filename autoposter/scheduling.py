@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from autoposter.database import database_time, transaction
 from autoposter.errors import Refused, WrongUsage
 from autoposter.lifecycle import Status
+from autoposter.media.files import steps
+from autoposter.publishers import ContentRejected
 from autoposter.store import posts, reports
 from autoposter.store.posts import NewContent, Resolution
 from autoposter.store.reports import PostInfo, Story
@@ -214,7 +216,7 @@ def _asset(given: object, media_root: Path | None) -> dict[str, str | None]:
 
 
 def _kind(source: str) -> str:
-    if "://" in source and not _is_url(source, {"https"}):
+    if "://" in source and not _is_url(source, {"https", "http"}):  # http: the shelf knows from whom
         raise WrongUsage(f"{source!r} cannot be used: media are files below the media root, or https addresses.")
     name = urlsplit(source).path if "://" in source else source
     kind = KINDS.get(PurePosixPath(name).suffix.lower())
@@ -227,18 +229,10 @@ def _kind(source: str) -> str:
 
 
 def _below_root(source: str, media_root: Path | None) -> str:
-    path = PurePosixPath(source)
-    if media_root is None:
-        if path.is_absolute() or ".." in path.parts:
-            raise WrongUsage(f"{source!r} must be a path below the media root (AUTOPOSTER_MEDIA_ROOT).")
-        return source
-    root = media_root.resolve()
-    file = (root / path).resolve()
-    if not file.is_relative_to(root):
-        raise WrongUsage(f"{source!r} lies outside the media root {media_root} (AUTOPOSTER_MEDIA_ROOT).")
-    if not file.is_file():
-        raise WrongUsage(f"There is no file {source!r} below the media root {media_root} (AUTOPOSTER_MEDIA_ROOT).")
-    return str(file.relative_to(root)) if path.is_absolute() else source
+    try:
+        return "/".join(steps(media_root, source))
+    except ContentRejected as error:
+        raise WrongUsage(str(error)) from error
 
 
 # --- moves -----------------------------------------------------------------------------------------------------------

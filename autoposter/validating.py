@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 AHEAD = timedelta(hours=24)
 
 
-def refuse_media(content: NewContent, shelf: MediaShelf) -> None:
-    """Raises Refused for media that could never be published.  What may pass is only said.
+def refuse_media(content: NewContent, shelf: MediaShelf, warn: Callable[[str], None] = log.warning) -> None:
+    """Raises Refused for media that could never be published.  What may pass is only said, to `warn`.
 
     Files are not judged where no media root is set: an application's machine need not have them.
     """
@@ -36,7 +36,7 @@ def refuse_media(content: NewContent, shelf: MediaShelf) -> None:
     except ContentRejected as error:
         raise Refused(str(error)) from error
     except PublishError as error:
-        log.warning("%s It is tried again when the post is due.", error)
+        warn(f"{error} It is tried again when the post is due.")
 
 
 def refuse_problems(post_id: int, host: Host, shelf: MediaShelf) -> None:

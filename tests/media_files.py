@@ -73,9 +73,20 @@ def moov(width: int = 640, height: int = 360, seconds: float = 5) -> bytes:
 
 def mp4(size: int = 20_000, *, brand: bytes = b"isom", header_first: bool = False, **said: Any) -> bytes:
     """An MP4 (`qt  `: a MOV) of so many bytes, of zeros but for its header."""
-    ftyp, header = box(b"ftyp", brand, b"\0\0\2\0", brand, b"mp41"), moov(**said)
-    film = box(b"mdat", bytes(size - len(ftyp) - len(header) - 8))
-    return b"".join([ftyp, header, film] if header_first else [ftyp, film, header])
+    if header_first:
+        return mp4_beginning(size, brand=brand, **said).ljust(size, b"\0")
+    ftyp, header = _ftyp(brand), moov(**said)
+    return ftyp + box(b"mdat", bytes(size - len(ftyp) - len(header) - 8)) + header
+
+
+def mp4_beginning(size: int, *, brand: bytes = b"isom", **said: Any) -> bytes:
+    """An MP4 of so many bytes with its header first, as far as the frames, which are zeros."""
+    start = _ftyp(brand) + moov(**said)
+    return start + struct.pack(">I4s", size - len(start), b"mdat")
+
+
+def _ftyp(brand: bytes) -> bytes:
+    return box(b"ftyp", brand, b"\0\0\2\0", brand, b"mp41")
 
 
 def element(id: int, *content: bytes) -> bytes:

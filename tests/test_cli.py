@@ -16,7 +16,8 @@ from pathlib import Path
 from select import select
 
 import pytest
-from media_files import A_PICTURE
+from media_files import A_PICTURE, picture
+from PIL import Image
 from pydantic import SecretStr
 
 from autoposter import cli
@@ -32,12 +33,13 @@ AUTOPOSTER = Path(sys.executable).parent / "autoposter"
 BOARD = """
 from pydantic import BaseModel, SecretStr
 from autoposter import hookimpl
-from autoposter.publishers import Delivery, Publisher
+from autoposter.publishers import Delivery, PictureLimits, Publisher
 
 
 class Board(Publisher):
     platform = "board"
     delivery = Delivery.BLIND
+    pictures = PictureLimits(("image/jpeg",), max_ratio=2)
 
     class Settings(BaseModel):
         handle: str
@@ -152,7 +154,8 @@ MISTAKES = [
     (["schedule", "Hello", "--account", "twin", "--in", "1m"], 1, "board:twin or stub:twin"),
     (["schedule", "", "--account", "shop", "--in", "1m"], 2, "nothing to publish"),
     ([*SCHEDULE, "--in", "1m", "--media", "a.jpg"], 2, "AUTOPOSTER_MEDIA_ROOT is not set"),
-    ([*SCHEDULE, "--in", "1m", "--media", "http://cdn.example/a.jpg"], 2, "https addresses"),
+    ([*SCHEDULE, "--in", "1m", "--media", "http://cdn.example/a.jpg"], 1, "by https, not by http"),
+    ([*SCHEDULE, "--in", "1m", "--media", "ftp://cdn.example/a.jpg"], 2, "https addresses"),
     ([*SCHEDULE, "--in", "1m", "--alt", "A door"], 2, "1 descriptions (--alt) for 0 media"),
     ([*SCHEDULE, "--in", "1m", "--link", "shop.example"], 2, "https://example.org/page"),
     ([*SCHEDULE, "--in", "1m", "--options", "{"], 2, "not JSON"),
@@ -275,6 +278,84 @@ def test_a_post_is_scheduled_and_shown_in_the_users_zone(run, make_account, fact
     assert ran.out == f"Post {post_id} is Scheduled on stub:shop for 2030-12-24 18:00:00 CET.\n"
     assert scheduled_for == datetime(2030, 12, 24, 17, tzinfo=UTC)
     assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.fixture
+def gallery(board, make_account, environment, tmp_path) -> Path:
+    """The media root, with a picture in each of its files, and an account that takes only JPEG."""
+    make_account(name="wall", platform="board", settings='{"handle": "@shop"}')
+    environment.setenv("AUTOPOSTER_MEDIA_ROOT", str(tmp_path / "media"))
+    (tmp_path / "media").mkdir()
+    lying = Image.Exif()
+    lying[0x0112] = 6  # to be turned by a quarter
+    for name, data in {
+        "door.png": picture("PNG"),
+        "door.jpg": picture(),
+        "wide.png": picture("PNG", size=(90, 10)),
+        "lying.jpg": picture(exif=lying),
+        "broken.png": A_PICTURE,
+    }.items():
+        (tmp_path / "media" / name).write_bytes(data)
+    return tmp_path / "media"
+
+
+HANG = ["schedule", "Hello", "--account", "wall", "--in", "10m", "--media"]
+
+
+def test_a_picture_that_the_platform_does_not_take_is_named_with_what_to_do(run, gallery, factories):
+    ran = run(*HANG, "door.png")
+
+    assert ran.code == 1
+    assert "board would refuse this post: The picture is PNG, and only JPEG is taken: convert it" in ran.err
+    assert "`autoposter schedule --fit`" in ran.err
+    assert factories.query("select count(*) from post_instance") == [(0,)]
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_fit_converts_a_picture_and_says_what_it_did(run, gallery, factories, json):
+    ran = run(*HANG, "door.png", "--alt", "A door", "--fit", *(["--json"] if json else []))
+
+    [(source, alt_text)] = factories.query("select source, alt_text from media_asset")
+    assert (ran.code, alt_text) == (0, "A door")
+    assert Image.open(gallery / source).format == "JPEG"
+    told = ran.err if json else ran.out
+    assert told.splitlines()[0] == (
+        f"door.png is not changed; {source} is what fits: PNG became JPEG, its metadata were left out."
+    )
+    assert not json or ran.json
+
+
+def test_fit_leaves_what_fits(run, gallery, factories):
+    ran = run(*HANG, "door.jpg", "--fit")
+
+    assert ran.out.startswith("--fit: the pictures stay as they are.\nPost ")
+    assert factories.query("select source from media_asset") == [("door.jpg",)]
+
+
+def test_what_fit_cannot_mend_is_still_named(run, gallery, factories):
+    wide, broken = run(*HANG, "wide.png", "--fit"), run(*HANG, "broken.png", "--fit")
+
+    assert (wide.code, broken.code) == (1, 1)
+    assert "The picture is 9.00 times as wide as high, and at most 2 is taken: cut it." in wide.err
+    assert broken.err.startswith("broken.png (image/png) cannot be converted here: ")
+    assert factories.query("select count(*) from post_instance") == [(0,)]
+
+
+def test_a_picture_that_asks_to_be_turned_is_told_and_fit_turns_it(run, gallery, factories):
+    plain, turned = run(*HANG, "lying.jpg"), run(*HANG, "lying.jpg", "--fit")
+
+    assert "lying.jpg lies on its side and asks to be turned" in plain.err
+    assert (turned.code, turned.err) == (0, "")
+    assert "it was turned upright" in turned.out
+
+
+def test_fit_says_where_nothing_is_known_of_a_platform(run, gallery, make_account):
+    make_account(name="shop")
+
+    ran = run("schedule", "Hello", "--account", "shop", "--in", "10m", "--media", "door.png", "--fit")
+
+    assert ran.code == 0
+    assert ran.out.startswith("--fit: it is not known which pictures these platforms take")
 
 
 def test_everything_that_can_be_said_is_scheduled(run, make_account, factories, tmp_path, environment):

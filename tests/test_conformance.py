@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from typing import ClassVar
 
 import pytest
 from fake_boards import FakeBoard, Journal
-from lighthouse import OnTheLighthouse
+from lighthouse import FakeLighthouse, Lighthouse, OnTheLighthouse
 from pinboard import KeyedPinboard, OnThePinboard, Pinboard
+from puppets import raises, returns
 
-from autoposter.publishers import AccountRejected, ContentRejected, RateLimited, Transient
+from autoposter.publishers import AccountRejected, ContentRejected, NotReady, RateLimited, Transient
 from autoposter.publishers.stub import Stub
-from autoposter.testing import PublisherConformance, make_media, refuse
+from autoposter.testing import Lab, PublisherConformance, make_media, make_post, refuse
 from autoposter.testing.publishers import FakeBlind, FakeFindable, FakeKeyed
 from autoposter.testing.rules import not_ok, rate_limit, refuse_content, refuse_for_now, reject_token
 
@@ -75,6 +78,23 @@ def test_a_suite_says_what_it_leaves_out_and_why() -> None:
 def test_a_suite_that_says_too_little_is_told_so() -> None:
     with pytest.raises(TypeError, match="TestNothing must say `publisher"):
         type("TestNothing", (PublisherConformance,), {})
+
+
+@pytest.mark.parametrize(
+    ("prepare", "why"),
+    [
+        (raises(NotReady({}, 30)), "NotReady needs a timedelta, and has 30"),  # type: ignore[arg-type]  # meant
+        (raises(NotReady({"a": {1}}, timedelta(0))), "must be JSON"),
+        (returns({"a": "\ud800"}), "must be JSON"),
+        (returns({"a": "\0"}), "contains NUL"),
+        (returns({1: "a"}), "comes back from JSON as something else"),
+    ],
+)
+def test_what_prepare_says_wrongly_is_told_as_it_is_prepared(prepare: Callable[..., object], why: str) -> None:
+    publisher = type("Wrong", (Lighthouse,), {"prepare": prepare})
+
+    with FakeLighthouse() as fake, pytest.raises(AssertionError, match=why):
+        Lab(publisher, fake, make_post()).prepare(make_post())
 
 
 def test_a_fake_platform_needs_no_pytest() -> None:

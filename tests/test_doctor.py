@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from town import PUBLIC, Town, living_in
 
 from autoposter import cli
 from autoposter.credentials import Keyring, new_key
@@ -215,6 +216,33 @@ def test_a_media_root_that_is_no_folder_is_a_problem(doctor, alive, tmp_path):
     said = doctor(MEDIA_ROOT=str(tmp_path / "none"))
 
     assert "is no folder that can be read here" in said.of("media", "problem")[0]
+
+
+@pytest.fixture
+def town(tmp_path_factory) -> Iterator[Town]:
+    with living_in(tmp_path_factory.mktemp("town")) as town:
+        town.names |= {"media.town.example": [[PUBLIC]], "intern.town.example": [["10.0.0.7"]]}
+        yield town
+
+
+@pytest.mark.parametrize(
+    ("base", "verdict", "says"),
+    [
+        ("https://media.town.example/shop", "ok", "answers, and is of the public internet"),
+        ("http://media.town.example/shop", "problem", "is no https address of a public host"),
+        ("https://media.house.lan/shop", "problem", "is no https address of a public host"),
+        ("https://192.168.0.9/shop", "problem", "is no https address of a public host"),
+        ("https://intern.town.example/shop", "warning", "has the address 10.0.0.7"),
+        ("https://nowhere.town.example/shop", "warning", "cannot be looked up"),
+    ],
+)
+def test_a_base_url_that_no_platform_can_fetch_from_is_told(doctor, alive, town, base, verdict, says):
+    alive()
+
+    [said] = doctor(MEDIA_BASE_URL=base).of("media", verdict)
+
+    assert says in said
+    assert town.reached_inside == []
 
 
 def test_a_database_without_our_tables_is_told_to_be_migrated(doctor, servers):

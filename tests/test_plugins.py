@@ -311,6 +311,7 @@ def test_ctrl_c_while_a_plugin_is_imported_ends_the_program(install: Install) ->
         ("find_after = timedelta(seconds=-1)", "`find_after` must be at least timedelta(0)"),
         ("prepare_ahead = None", "`prepare_ahead` must be a timedelta"),
         ("setup = None", "`setup` must be a text"),
+        ("api_ends = '2028-07-29'", "`api_ends` must be a date"),
         ("choices = None", "`choices` must be a plain method"),
         ("prepare_timeout = timedelta.max", "`prepare_timeout` must be at most 365 days"),
         ("pictures = ('image/jpeg',)", "`pictures` must be a PictureLimits"),

@@ -69,6 +69,13 @@ class ShoutsItsName(FakeBlind):
     platform = "FAKE-Board"
 
 
+@wrong("test_validating_needs_no_credentials", "token")
+class OpensItsCredentialsAtOnce(FakeBlind):
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.head = self._headers
+
+
 @wrong("test_the_pause_that_it_asks_for_is_a_time", "says 60")
 class RestsForANumber(FakeBlind):
     def pause(self) -> Any:

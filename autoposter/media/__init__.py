@@ -101,8 +101,8 @@ class MediaShelf:
         found = finding.what if finding else None
         return Media(
             kind=asset["kind"],
-            alt_text=asset["alt_text"] or "",
-            mime_type=found.mime_type if found else asset["mime_type"],
+            alt_text=asset.get("alt_text") or "",
+            mime_type=found.mime_type if found else asset.get("mime_type"),
             size=finding.size if finding else None,
             width=found.width if found else None,
             height=found.height if found else None,

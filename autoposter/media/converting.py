@@ -28,7 +28,7 @@ WRITES: dict[str, tuple[str, str, bool, dict[str, Any]]] = {
 }
 
 #: What is read.  The other formats of Pillow are for other trades.
-READS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+READS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 
 #: Bigger pictures are not converted: decoded, these take 400 MB.
 MOST_PIXELS = 100_000_000

@@ -27,6 +27,9 @@ from autoposter.publishers.sockets import Backend, Deadline
 #: A file is fetched within this as a whole, redirects included: 1 GB at 14 Mbit/s.
 FETCH_LASTS = timedelta(minutes=10)
 
+#: Whether an address answers at all is known after this.
+REACH_LASTS = timedelta(seconds=10)
+
 #: Longer files are refused, in bytes.  No platform takes more by its API.
 LARGEST = 4 * 1024**3
 
@@ -70,6 +73,13 @@ def fetch(source: str, allow: Collection[str], *, lasts: timedelta | None = None
             yield _fetched(url, answer, headers, is_inside)
             return
     raise ContentRejected(f"{shown(source)} leads on and on: more than {MOST_HOPS} redirects.")
+
+
+def reach(address: str) -> None:
+    """Have any answer from an address outside.  Raises ContentRejected where it is inside, Transient without one."""
+    url = parsed(address, ())
+    with _hop(url, (), Deadline(REACH_LASTS), 0):
+        pass
 
 
 @contextmanager

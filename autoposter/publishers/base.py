@@ -68,7 +68,10 @@ class Publisher(ABC):
         self.http = http
 
     def validate(self, post: Post) -> Iterable[str]:
-        """Every reason the platform would refuse this post, one sentence each.  Pure: no I/O."""
+        """Every reason the platform would refuse this post, one sentence each.  Pure: no I/O.
+
+        Asked without credentials too, when a post is scheduled: `self.account.credentials` has no fields then.
+        """
         return ()
 
     def prepare(self, post: Post, prepared: dict[str, Any]) -> dict[str, Any]:

@@ -120,8 +120,9 @@ class Lab:
                 try:
                     return kept(publisher.prepare(post, known))
                 except NotReady as not_ready:
-                    known = kept(not_ready.prepared)
-                    time.sleep(min(not_ready.retry_after.total_seconds(), 0.02))
+                    known, wait = kept(not_ready.prepared), not_ready.retry_after
+                    assert isinstance(wait, timedelta), f"NotReady needs a timedelta, and has {wait!r}."
+                    time.sleep(0.02 if wait else 0)
         raise AssertionError(f"prepare() said NotReady {MOST_ROUNDS} times.")
 
     def attempt(
@@ -194,9 +195,12 @@ def kept(value: object) -> dict[str, Any]:
     """What is prepared, as it comes back from the database."""
     assert isinstance(value, dict), f"What is prepared must be a dict; this is {type(value).__name__}."
     try:
-        back: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()  # half a character is no text to PostgreSQL
+        back: dict[str, Any] = json.loads(text)
     except (TypeError, ValueError) as error:
         raise AssertionError(f"What is prepared must be JSON: {error}.") from None
+    assert "\\u0000" not in text, "What is prepared contains NUL, which no row can hold."
     assert back == value, f"What is prepared comes back from JSON as something else: {value} as {back}."
     return back
 

@@ -50,11 +50,28 @@ class Beside:
 class PlatformMachines(Machines):
     """Servers, workers and a scheduler, with one account on one platform."""
 
-    def __init__(self, servers: OwnServers, platform: Beside, folder: Path, name: str, kinds: Sequence[Post]) -> None:
+    def __init__(
+        self,
+        servers: OwnServers,
+        platform: Beside,
+        folder: Path,
+        name: str,
+        kinds: Sequence[Post],
+        files: Mapping[str, tuple[str, bytes]],
+    ) -> None:
+        """`files`: by the kind of media, how a file is called and what is in it."""
         quick_publishers.install(folder)
         super().__init__(servers, platform, folder)  # type: ignore[arg-type]  # all that they ask of a FakePlatform
         self.name = name
         self._kinds = cycle(kinds)
+        self._files = files
+        self._root = folder / "media"
+        self._root.mkdir()
+        self.processes.tell(
+            AUTOPOSTER_MEDIA_ROOT=str(self._root),
+            AUTOPOSTER_MEDIA_BASE_URL="https://media.example",
+            AUTOPOSTER_MEDIA_ALLOW="127.0.0.1",
+        )
 
     def account(self, platform: str = "") -> int:
         """The one account."""
@@ -85,12 +102,23 @@ class PlatformMachines(Machines):
         caption = f"post {reference} {kind.caption}" if kind.caption else ""  # a story has none
         content = self.rows.content(caption=caption, link=kind.link, options=options)
         for position, media in enumerate(kind.media):
-            told = {"kind": media.kind, "alt_text": media.alt_text, "mime_type": media.mime_type}
-            self.rows.media(content, position=position, source=_source(media, reference), **told)
+            source = self._source(media, reference, position)
+            self.rows.media(content, position=position, kind=media.kind, source=source, alt_text=media.alt_text)
         due = datetime.fromtimestamp(moment, UTC)
         return self.rows.post(
             channel_account_id=self.account(), content_item_id=content, scheduled_for=due, reference=reference
         )
+
+    def _source(self, media: Media, reference: str, position: int) -> str:
+        """Where a medium is.  Its name is its post's, for platforms whose stories have no text."""
+        name, content = self._files[media.kind]
+        try:
+            media.public_url  # noqa: B018 # whether there is one
+        except ContentRejected:
+            return f"{self.platform.url}/house/{name}"  # a server that the platform cannot reach
+        file = self._root / f"{reference}-{position}-{name}"
+        file.write_bytes(content)
+        return file.name
 
     def state_of(self, status: str) -> list[tuple[int, str | None, str | None]]:
         """The posts with a status: id, the platform's id, last error."""
@@ -104,15 +132,3 @@ class PlatformMachines(Machines):
     def requests_in_order(self) -> list[str]:
         """What reached the platform."""
         return [f"{one['method']} {one['path']}" for one in self.platform.requests()]
-
-
-#: What stands for a file that has no public address.
-FILE = "film.mp4"
-
-
-def _source(media: Media, reference: str) -> str:
-    """Where a medium is.  The address names its post, for the platforms whose stories have no text."""
-    try:
-        return f"{media.public_url}?post={reference}"
-    except ContentRejected:
-        return FILE

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from autoposter import hookimpl
-from autoposter.clock import Stopwatch
-from autoposter.media import Finding, MediaShelf
-from autoposter.media.probing import Found
 from autoposter.publishers import Publisher
 from autoposter_google_business.publisher import GoogleBusiness
 from autoposter_instagram import finding, preparation
@@ -34,20 +29,6 @@ class QuickInstagram(Instagram):
     find_after = timedelta(seconds=3)
 
 
-#: Where the examples' pictures and films are: no such host exists, and only the fakes know what stands there.
-NOWHERE = "media.example"
-
-_look_outside = MediaShelf._look_outside
-
-
-def _see_what_is_nowhere(shelf: MediaShelf, source: str, kind: str) -> Finding:
-    if urlsplit(source).hostname != NOWHERE:
-        return _look_outside(shelf, source, kind)
-    kind = mimetypes.guess_type(urlsplit(source).path)[0] or f"{kind}/x-unknown"
-    return Finding(Found(kind, None, None), None, False, (), Stopwatch())
-
-
-MediaShelf._look_outside = _see_what_is_nowhere  # type: ignore[method-assign]  # in workers of the tests alone
 preparation.SHORTEST_WAIT = preparation.SOON = timedelta(seconds=1)
 finding.LISTED_WITHIN = timedelta(seconds=5)
 

@@ -24,7 +24,7 @@ from autoposter.testing import Reply, Rule, accept_then, accept_then_answer, out
 from autoposter.testing.rules import drop_unread, slow_to_publish
 from autoposter.testing.server import AcceptedPost
 from fake_google_business import FakeGoogleBusiness
-from google_business_examples import KINDS
+from google_business_examples import KINDS, PHOTO
 
 #: What Google does meanwhile.
 WEATHER: list[Rule] = [
@@ -65,7 +65,9 @@ def machines(own_servers: OwnServers, google: FakeGoogleBusiness, tmp_path: Path
     own_servers.redis().flushall()
     kinds = [post for _, post in KINDS.values()]
     beside = Beside(google, lambda: effects(google))
-    made = PlatformMachines(own_servers, beside, tmp_path, QuickGoogleBusiness.platform, kinds)
+    made = PlatformMachines(
+        own_servers, beside, tmp_path, QuickGoogleBusiness.platform, kinds, {"image": ("terrace.png", PHOTO)}
+    )
     yield made
     made.processes.end_all()
     print(made.processes.report())  # pytest shows it only when the test fails

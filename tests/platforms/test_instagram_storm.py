@@ -16,8 +16,8 @@ import pytest
 from faults.figures import Figures
 from faults.machines import OwnServers, lateness
 from faults.test_storm import Storm
-from media_files import mp4
-from platforms.beside_a_fake import FILE, Beside, PlatformMachines
+from media_files import mp4, picture
+from platforms.beside_a_fake import Beside, PlatformMachines
 from platforms.quick_publishers import QuickInstagram
 
 from autoposter.testing import Reply, Rule, accept_then, accept_then_answer, outage, refuse, slow
@@ -52,6 +52,12 @@ WEATHER: list[Rule] = [
 ]
 
 
+FILES = {
+    "image": ("picture.jpg", picture(size=(640, 640))),
+    "video": ("film.mp4", mp4(300_000, header_first=True, width=1080, height=1920)),
+}
+
+
 @pytest.fixture
 def instagram() -> Iterator[FakeInstagram]:
     with FakeInstagram() as instagram:
@@ -67,10 +73,9 @@ def machines(own_servers: OwnServers, instagram: FakeInstagram, tmp_path: Path) 
     own_servers.start_postgres()
     own_servers.start_valkey()
     own_servers.redis().flushall()
-    (tmp_path / FILE).write_bytes(mp4(300_000, width=720, height=1280))
+    instagram.house["film.mp4"] = FILES["video"][1]
     beside = Beside(instagram, lambda: effects(instagram, made))
-    made = PlatformMachines(own_servers, beside, tmp_path, QuickInstagram.platform, list(KINDS.values()))
-    made.processes.tell(AUTOPOSTER_MEDIA_ROOT=str(tmp_path))
+    made = PlatformMachines(own_servers, beside, tmp_path, QuickInstagram.platform, list(KINDS.values()), FILES)
     yield made
     made.processes.end_all()
     print(made.processes.report())  # pytest shows it only when the test fails

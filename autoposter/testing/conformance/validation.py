@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from autoposter.publishers import Media, Post
+from autoposter.publishers.http import Wire
 from autoposter.testing.conformance.base import Conformance, needs
 from autoposter.testing.conformance.purity import asked_of_the_world
-from autoposter.testing.examples import make_media
+from autoposter.testing.examples import make_account, make_media
 from autoposter.testing.lab import Lab
 
 
@@ -56,6 +57,13 @@ class ValidationTests(Conformance):
     def test_media_that_it_does_not_take_are_refused(self, lab: Lab, kind: str) -> None:
         """A post must not go out without its picture.  It takes media: list examples in `media`."""
         assert problems(lab, lab.post(media=(make_media("image" if kind == "image" else "video"),)))
+
+    def test_validating_needs_no_credentials(self, lab: Lab) -> None:
+        """Who schedules has no key to them: `Credentials.model_construct()` is all that it gets, from its making on."""
+        account = make_account(self.publisher, lab.platform.settings, lab.platform.credentials)
+        without = replace(account, credentials=self.publisher.Credentials.model_construct())
+        with Wire() as wire:
+            assert list(self.publisher(without, wire.client).validate(lab.post())) == []
 
     def test_nothing_that_is_odd_makes_it_raise(self, lab: Lab) -> None:
         """An odd post has problems; it is none: what is raised here ends the post as a bug of the plugin."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import httpx2
@@ -53,13 +54,6 @@ class Instagram(Publisher):
         super().__init__(account, http)
         assert isinstance(account.settings, models.Settings) and isinstance(account.credentials, models.Credentials)
         self._settings, self._credentials = account.settings, account.credentials
-        secret = account.credentials.app_secret
-        self._graph = Graph(
-            http,
-            account.settings.api_url,
-            account.credentials.access_token.get_secret_value(),
-            secret.get_secret_value() if secret and not models.is_instagram_login(account.settings) else None,
-        )
 
     def validate(self, post: Post) -> Iterable[str]:
         """The limits of the platform that are known without asking it."""
@@ -115,6 +109,17 @@ class Instagram(Publisher):
     def refresh(self) -> Refreshed | None:
         """A token of Instagram Login for another 60 days."""
         return accounts.refresh(self.http, self._settings, self._credentials)
+
+    @cached_property
+    def _graph(self) -> Graph:
+        """Made when it is needed: `validate` is asked without credentials."""
+        secret = self._credentials.app_secret
+        return Graph(
+            self.http,
+            self._settings.api_url,
+            self._credentials.access_token.get_secret_value(),
+            secret.get_secret_value() if secret and self._takes_bytes else None,
+        )
 
     @property
     def _user(self) -> str:

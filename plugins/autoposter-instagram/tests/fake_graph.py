@@ -71,8 +71,15 @@ class FakeGraph(FakeServer):
         """Usage headers, sent along with every answer: `X_App_Usage="..."`."""
         self.instead: defaultdict[str, list[Answer]] = defaultdict(list)
         """Answers that are given instead of the proper ones, by the name of the handler."""
+        self.house: dict[str, bytes] = {}
+        """Files of the user's own media server."""
         self.ahead = timedelta(0)
         """How far its clock is ahead."""
+
+    @route("GET /house/{name}")
+    def in_the_house(self, request: Request, name: str) -> Answer:
+        """A media server of the user's own, which the platform cannot reach."""
+        return Answer(200, self.house[name])
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -161,7 +168,7 @@ class Medium:
         self.mime_type = self.KINDS.get(parts.path.rpartition(".")[2].lower(), "")
         width, _, height = said.get("size", "640x640").partition("x")
         self.width, self.height = int(width), int(height)
-        self.post = said.get("post", "")
+        self.post = parts.path.strip("/").partition("-")[0]
         self.bytes = int(said.get("bytes", "1000"))
         self.seconds = float(said.get("seconds", "5"))
         self.is_public = parts.scheme == "https" and url.isascii()

@@ -37,7 +37,7 @@ class Container:
     asked: int = 0
     failed: str = ""
     about: str = ""
-    """What its medium's address says of it: `?post=...`."""
+    """What its medium's name begins with."""
     published: bool = False
     bytes_wanted: bool = False
     arrived: int = 0

@@ -1,0 +1,77 @@
+"""From connecting an account to the address of a post, with the commands of a user; and a token that has expired.
+
+`pytest tests/platforms/test_instagram_for_users.py -s` prints what was typed and what was said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from factories import Factories
+from media_files import mp4, picture
+from platforms.users import User
+from processes import Processes
+
+from fake_instagram import FakeInstagram
+
+
+def running() -> Iterator[FakeInstagram]:
+    with FakeInstagram() as instagram:
+        yield instagram
+        assert instagram.troubles == []
+
+
+cafe = pytest.fixture(running, name="cafe")
+bakery = pytest.fixture(running, name="bakery")
+
+
+@pytest.fixture
+def user(run_processes: Processes, fresh: Factories, tmp_path: Path) -> User:
+    (tmp_path / "front.jpg").write_bytes(picture(size=(640, 640)))
+    (tmp_path / "film.mp4").write_bytes(mp4(200_000, header_first=True, width=1080, height=1920))
+    made = User(run_processes, fresh, tmp_path)
+    made.starts_workers()
+    return made
+
+
+def connect(user: User, instagram: FakeInstagram, name: str) -> None:
+    user.connects("instagram", name, instagram.settings, instagram.credentials)
+
+
+def test_a_user_connects_an_account_and_sees_where_the_posts_are(user: User, cafe: FakeInstagram) -> None:
+    connect(user, cafe, "cafe")
+    posts = [
+        user.schedules("cafe", "We are open.", "--media", "front.jpg", "--alt", "The café from outside"),
+        user.schedules("cafe", "How we bake.", "--media", "film.mp4"),
+        user.schedules("cafe", "", "--media", "front.jpg", instagram={"kind": "story"}),
+        user.schedules("cafe", "Our day.", "--media", "front.jpg", "--media", "film.mp4"),
+    ]
+    for post in posts:
+        user.waits_for(post, "Posted")
+
+    shown = [user.sees(post) for post in posts]
+
+    assert {one["permalink"] for one in shown} == {cafe.shown(post)["permalink"] for post in cafe.published()}
+    assert sorted(cafe.kinds.values()) == ["CAROUSEL", "IMAGE", "REELS", "STORIES"]
+
+
+def test_a_token_that_has_expired_disconnects_its_account_and_nothing_else_fails(
+    user: User, cafe: FakeInstagram, bakery: FakeInstagram
+) -> None:
+    connect(user, cafe, "cafe")
+    bakery.tokens = {**bakery.tokens, "the-token-of-the-bakery": next(iter(bakery.tokens.values()))}
+    user.connects("instagram", "bakery", bakery.settings, {"access_token": "the-token-of-the-bakery"})
+    bakery.expired = {"the-token-of-the-bakery"}
+
+    lost = user.schedules("bakery", "Fresh bread.", "--media", "front.jpg")
+    kept = user.schedules("cafe", "We are open.", "--media", "front.jpg")
+
+    user.waits_for(lost, "Failed")
+    user.waits_for(kept, "Posted")
+    accounts = json.loads(user.types("accounts", "list", "--json"))
+    assert {one["name"]: one["status"] for one in accounts} == {"bakery": "disconnected", "cafe": "active"}
+    assert "has expired: reconnect the account" in user.sees(lost)["last_error"]
+    assert len(bakery.published()) == 0 and len(cafe.published()) == 1
