@@ -16,7 +16,7 @@ from media_files import mp4, picture, webm
 from PIL import Image
 from town import PUBLIC, PUBLIC_6, Town, answer, in_parts, living_in, ok, redirect
 
-from autoposter.media import MediaShelf
+from autoposter.media import MediaShelf, film
 from autoposter.publishers import ContentRejected, Media, Transient
 
 BASE = "https://files.town.example/shop"
@@ -427,6 +427,15 @@ def test_a_file_that_changed_since_it_was_looked_at_is_not_sent(shelf: MediaShel
         content(made)
 
 
+def test_a_file_that_is_replaced_while_it_waits_is_not_sent(shelf: MediaShelf, root: Path) -> None:
+    (root / "a.jpg").write_bytes(A_JPEG)
+    made = examined(shelf, "a.jpg")
+    (root / "a.jpg").write_bytes(A_BIG_JPEG)
+
+    with pytest.raises(Transient, match="has changed since"):
+        content(made)
+
+
 def test_everything_that_is_wrong_with_an_album_is_said(shelf: MediaShelf) -> None:
     with pytest.raises(ContentRejected, match=r"There is no file a\.jpg .* There is no file b\.jpg"):
         shelf.examine([asset("a.jpg"), asset("b.jpg")])
@@ -459,6 +468,25 @@ def test_a_video_whose_server_sends_no_part_is_known_as_far_as_its_beginning_tel
 def test_a_media_root_that_is_not_there_may_come_back(tmp_path: Path) -> None:
     with pytest.raises(Transient, match="AUTOPOSTER_MEDIA_ROOT cannot be read"):
         MediaShelf(tmp_path / "not-mounted", None).examine([asset("a.jpg")])
+
+
+@pytest.mark.parametrize(
+    "deed",
+    ["open('/etc/hostname')", "socket.socket()", "os.pipe()", "bytearray(100_000_000)", "subprocess.run(['true'])"],
+)
+def test_what_looks_at_a_video_can_open_nothing_and_takes_no_memory(deed: str) -> None:
+    code = (
+        f"import os, runpy, socket, subprocess, sys; confine = runpy.run_path({film.__file__!r})['confine']; confine()"
+    )
+    tried = f"{code}\ntry:\n {deed}\nexcept (OSError, MemoryError): sys.exit(7)"
+
+    assert subprocess.run([sys.executable, "-I", "-c", tried], check=False).returncode == 7
+
+
+def test_a_library_that_is_not_there_says_nothing_about_a_video() -> None:
+    without = subprocess.run([sys.executable, "-I", "-S", film.__file__], check=False)
+
+    assert without.returncode == film.NO_LIBRARY
 
 
 def test_no_worker_brings_what_decodes_pictures() -> None:

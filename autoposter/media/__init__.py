@@ -107,7 +107,7 @@ class MediaShelf:
             width=found.width if found else None,
             height=found.height if found else None,
             duration=found.duration if found else None,
-            open=partial(self._open, source, finding.size if finding else None),
+            open=partial(self._open, source, finding),
             _public_url=partial(self._public_url, source, finding),
         )
 
@@ -184,14 +184,17 @@ class MediaShelf:
     # --- what a publisher does ------------------------------------------------------------------------------------
 
     @contextmanager
-    def _open(self, source: str, size: int | None) -> Iterator[BinaryIO]:
+    def _open(self, source: str, finding: Finding | None) -> Iterator[BinaryIO]:
+        changed = Transient(f"{shown(source)} has changed since it was looked at.")
         if not is_address(source):
             with open_below(self._root, source) as file:
+                if finding and finding.stamp != _stamp(file):
+                    raise changed
                 yield file
             return
         with fetch(source, self._allow) as fetched:
-            if size is not None and fetched.size not in (None, size):
-                raise Transient(f"{shown(source)} has changed since it was looked at.")
+            if finding and None not in (finding.size, fetched.size) and finding.size != fetched.size:
+                raise changed
             yield fetched.stream
 
     def _public_url(self, source: str, finding: Finding | None) -> str:

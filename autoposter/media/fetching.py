@@ -60,7 +60,7 @@ def fetch(source: str, allow: Collection[str], *, lasts: timedelta | None = None
 
     Raises ContentRejected or Transient, in one sentence each.  `lasts` counts until all is read.
     """
-    deadline = Deadline(lasts or FETCH_LASTS)
+    deadline = Deadline(FETCH_LASTS if lasts is None else lasts)
     url, is_inside = parsed(source, allow), False
     for _ in range(MOST_HOPS + 1):
         with _hop(url, allow, deadline, start) as (answer, was_inside):

@@ -9,31 +9,24 @@ import contextlib
 import json
 import resource
 import sys
+from pathlib import Path
 
-#: What reading a container takes: address space, of which the library alone takes 40 MB.
-MOST_MEMORY = 104 * 1024**2  # bytes
+#: Reading a container may take this much more memory than the process has with the library in it.
+MORE_MEMORY = 64 * 1024**2  # bytes
 MOST_CPU_SECONDS = 5
 
-
-def confine() -> None:
-    """Give up what is not needed."""
-    limits = {
-        resource.RLIMIT_AS: MOST_MEMORY,
-        resource.RLIMIT_CPU: MOST_CPU_SECONDS,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: 3,
-    }
-    for kind, limit in limits.items():
-        with contextlib.suppress(*([ValueError, OSError] if sys.platform == "darwin" else [])):  # it does not know all
-            resource.setrlimit(kind, (limit, limit))
+#: Exit code: the library is not there, which says nothing about the file.
+NO_LIBRARY = 3
 
 
 def main() -> None:
     """Read the standard input."""
-    from pymediainfo import MediaInfo
-
-    MediaInfo.can_parse()  # loads the library, while it can be opened
+    try:
+        from pymediainfo import MediaInfo
+    except ImportError:
+        sys.exit(NO_LIBRARY)
+    if not MediaInfo.can_parse():  # loads the library, while it can be opened
+        sys.exit(NO_LIBRARY)
     confine()
     with open(0, "rb", closefd=False) as film:
         tracks = MediaInfo.parse(film).tracks
@@ -47,6 +40,21 @@ def main() -> None:
         "video": video and {"width": video.width, "height": video.height, "rotation": video.rotation},
     }
     json.dump(found, sys.stdout)
+
+
+def confine() -> None:
+    """Give up what is not needed.  Where there is no `/proc` (macOS), memory is not limited."""
+    limits = {
+        resource.RLIMIT_CPU: MOST_CPU_SECONDS,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    with contextlib.suppress(FileNotFoundError):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + MORE_MEMORY
+    limits[resource.RLIMIT_NOFILE] = 3
+    for kind, limit in limits.items():
+        resource.setrlimit(kind, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -189,6 +189,8 @@ def _said_of(file: BinaryIO) -> dict[str, Any]:
         signal.SIGKILL,
     ):  # by others: its own limits end it otherwise
         raise Transient("was not looked at to its end")
+    if done.returncode == film.NO_LIBRARY:
+        raise Transient("cannot be looked at: the library pymediainfo does not work here (`pip install pymediainfo`)")
     try:
         said = json.loads(done.stdout)
     except ValueError as error:
