@@ -22,11 +22,12 @@ from media_files import box, element, moov, mp4, picture, png, png_chunk
 from town import PUBLIC, Town, answer, living_in, ok, redirect
 
 from autoposter import media
-from autoposter.media import MediaShelf, fetching
+from autoposter.media import MediaShelf, fetching, files
+from autoposter.media.probing import MOST_READS, look_at
 from autoposter.publishers import ContentRejected, Media, Transient
 
 #: How long an address may be looked at, in these tests; the real time only lets the same things last longer.
-LASTS = timedelta(seconds=1)
+LASTS = timedelta(seconds=0.6)
 
 #: What one source may take, with a process that looks at a video on a busy machine.
 PATIENCE_SECONDS = 15
@@ -564,10 +565,44 @@ def test_nothing_of_a_process_is_a_picture(secret: str) -> None:
         MediaShelf(Path("/proc"), None).examine([asset(secret)])
 
 
+def test_a_length_beyond_all_files_is_refused_without_reading_them(town: Town) -> None:
+    with pytest.raises(ContentRejected, match=r"has 1,000,000,000,000,000 bytes; 4,294,967,296 are taken"):
+        MediaShelf(None, None).examine([asset("https://cdn.town.example/huge")])
+
+
+def test_a_header_that_does_not_end_is_read_for_so_long_and_no_longer() -> None:
+    class Counting(io.BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            Counting.reads += 1
+            return super().read(size)
+
+    with pytest.raises(ContentRejected, match="broken picture"):
+        look_at(Counting(b"\xff\xd8" + b"\xff" * 1_000_000), "image", whole=True)
+    assert Counting.reads < MOST_READS + 10
+
+
+def test_a_file_that_becomes_a_link_while_it_is_opened_is_refused(folder: Path) -> None:
+    turning = folder / "file-turning.jpg"
+    turning.write_bytes(b"harmless")
+    really_stat = os.stat
+
+    def stat_and_turn(path: Any, **how: Any) -> os.stat_result:
+        found = really_stat(path, **how)
+        if path == turning.name:
+            turning.unlink()
+            turning.symlink_to(folder.parent / "outside" / "secret.jpg")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files.os, "stat", stat_and_turn)
+        with pytest.raises(ContentRejected, match="links are not followed"):
+            files.open_below(folder, turning.name)
+
+
 def test_a_folder_that_becomes_a_link_while_its_file_is_opened_leads_nowhere_else(folder: Path) -> None:
     """The file is opened from the folder that was checked, whatever its name means by now."""
-    from autoposter.media import files
-
     turning, secret = folder / "turning", folder.parent / "outside"
     turning.mkdir()
     (turning / "secret.jpg").write_bytes(b"harmless")
