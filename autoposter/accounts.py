@@ -156,7 +156,7 @@ def remove(account: int | str) -> AccountInfo:
     if not store.remove(found.id):
         raise Refused(
             f"{found.address} has posts, and their history would go with it: `autoposter accounts disable"
-            f" {found.address}` keeps them and publishes no more."
+            f" {found.typed}` keeps them and publishes no more."
         )
     return found
 

@@ -193,7 +193,7 @@ def _taken(platform: str, name: str, identity: str | None) -> Refused:
     if there:
         return Refused(
             f"{identity} is connected already, as {there.address}:"
-            f" `autoposter accounts reconnect {there.address}` gives it new credentials."
+            f" `autoposter accounts reconnect {there.typed}` gives it new credentials."
         )
     return Refused(f"There is a {platform} account named {name!r} already: choose another name.")
 
@@ -221,7 +221,7 @@ def check(account: int | str, host: Host, keyring: Keyring) -> Found:
         account_states.disconnect(row.id, credentials_version=row.credentials_version, reason=str(no))
         raise Refused(
             f"{found.address} does not work: {no}"
-            f" `autoposter accounts reconnect {found.address}` gives it new credentials."
+            f" `autoposter accounts reconnect {found.typed}` gives it new credentials."
         ) from None
     if said is None:
         return Found(found, checked=False)

@@ -7,6 +7,7 @@ is reconciled, never blindly sent again.
 from __future__ import annotations
 
 import logging
+import shlex
 from datetime import timedelta
 from typing import Any
 
@@ -104,9 +105,8 @@ def _unequipped(attempt: Attempt, why: Unequipped, bench: Workbench) -> Refused 
 
 def _disconnected(attempt: Attempt) -> Refused:
     name = attempt.account.name
-    return Refused(
-        ErrorKind.ACCOUNT, f"The account {name} is disconnected: run `autoposter accounts reconnect {name}`."
-    )
+    command = f"autoposter accounts reconnect {shlex.quote(name)}"
+    return Refused(ErrorKind.ACCOUNT, f"The account {name} is disconnected: run `{command}`.")
 
 
 def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import shlex
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -101,7 +102,7 @@ def warn_of_expiry() -> int:
             "the credentials of %s expire at %s: run `autoposter accounts reconnect %s`",
             account.address,
             account.expire_at.isoformat(timespec="minutes"),
-            account.address,
+            shlex.quote(account.address),
         )
     return len(expiring)
 

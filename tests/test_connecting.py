@@ -229,9 +229,9 @@ def test_a_connected_account_has_the_identity_name_and_expiry_that_its_platform_
 
 
 def test_one_identity_is_connected_once(keyring, factories):
-    connecting.add(Town, "Shop", CAFE, keyring)
+    connecting.add(Town, "My Shop", CAFE, keyring)
 
-    with pytest.raises(Refused, match=r"id-cafe is connected already, as town:Shop: `autoposter accounts reconnect"):
+    with pytest.raises(Refused, match=r"id-cafe is connected already, as town:My Shop: .* reconnect 'town:My Shop'`"):
         connecting.add(Town, "Other", CAFE, keyring)
 
     assert factories.query("select count(*) from channel_account") == [(1,)]

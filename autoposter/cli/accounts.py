@@ -75,7 +75,7 @@ def _offer_to_retry(account: AccountInfo) -> None:
         moved = sum(verdict.moved for verdict in scheduling.retry(failed))
         print(f"{moved} of {many} {'is' if moved == 1 else 'are'} scheduled for now.")
     else:
-        print(f"{many} failed because of it: `autoposter posts retry --account {account.address} --because account`.")
+        print(f"{many} failed because of it: `autoposter posts retry --account {account.typed} --because account`.")
 
 
 def _told(found: Found) -> str:
@@ -172,7 +172,7 @@ def _expiry(account: AccountInfo) -> str | None:
     if left > WARN_AHEAD:
         return shown(account.credentials_expire_at)
     when = f"in {left.days} days" if left >= timedelta(days=2) else f"in {max(left, timedelta(0)) // HOUR} hours"
-    return f"{when if left > timedelta(0) else 'has expired'}: `autoposter accounts reconnect {account.address}`"
+    return f"{when if left > timedelta(0) else 'has expired'}: `autoposter accounts reconnect {account.typed}`"
 
 
 def _facts(account: AccountInfo) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -40,6 +41,11 @@ class AccountInfo:
     def address(self) -> str:
         """`platform:name`, by which no other account is known."""
         return f"{self.platform}:{self.name}"
+
+    @property
+    def typed(self) -> str:
+        """The same as it is typed in a shell: a name may have spaces."""
+        return shlex.quote(self.address)
 
 
 _SELECT = """
