@@ -24,19 +24,21 @@ class User:
         self._processes.worker()
         self._processes.scheduler()
 
-    def types(self, *command: str, **environment: str) -> str:
-        """What `autoposter` answers."""
+    def types(self, *command: str, code: int = 0, **environment: str) -> str:
+        """What `autoposter` answers, with this exit code."""
         running = self._processes.start("autoposter", *command, **environment)
-        assert running.popen.wait(60) == 0, running.output
+        assert running.popen.wait(60) == code, running.output
         print(f"$ autoposter {' '.join(command)}\n{running.output}")
         return running.output
 
-    def connects(self, platform: str, name: str, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
-        """Connect an account, with the secrets in the environment."""
+    def connects(
+        self, platform: str, name: str, settings: Mapping[str, str], secrets: Mapping[str, str], *, code: int = 0
+    ) -> str:
+        """Connect an account, with the secrets in the environment; what is answered, with this exit code."""
         given = [f"{key}=env:{key.upper()}" for key in secrets] + [f"{key}={value}" for key, value in settings.items()]
         pairs = [word for pair in given for word in ("--set", pair)]
         environment = {key.upper(): value for key, value in secrets.items()}
-        self.types("accounts", "add", platform, "--name", name, *pairs, **environment)
+        return self.types("accounts", "add", platform, "--name", name, *pairs, code=code, **environment)
 
     def schedules(self, account: str, caption: str, *words: str, **options: Mapping[str, Any]) -> int:
         """Schedule a post that is due in a second; its id."""
