@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
+from itertools import chain
 from typing import Any, BinaryIO
 
 import httpx2
@@ -46,16 +48,30 @@ class Graph:
         answer = self._http.get(self._at(path), params=parameters | self._proof, headers=self._bearer)
         return self._read(answer)
 
-    def post(
-        self, path: str, parameters: Mapping[str, str], files: Mapping[str, Any] | None = None, query: str = ""
+    def post(self, path: str, parameters: Mapping[str, str], *, answer_with: str | None = None) -> dict[str, Any]:
+        """Send a form.  Lists and objects are JSON text in one field.  `answer_with`: fields to answer with."""
+        form = {**parameters, **self._proof}
+        fields = {"fields": answer_with} if answer_with else None
+        return self._read(self._http.post(self._at(path), params=fields, data=form, headers=self._bearer))
+
+    def send_file(
+        self,
+        path: str,
+        parameters: Mapping[str, str],
+        field: str,
+        content: Iterable[bytes],
+        size: int | None,
+        mime_type: str | None,
     ) -> dict[str, Any]:
-        """Send a form; with `files` in several parts.  Lists and objects are JSON text in one field."""
-        url = self._at(path) + query
-        timeout = UPLOAD_LASTS.total_seconds() if files else None
-        form = dict(parameters) | self._proof
-        # A timeout is only named where the default, or what is left inside the fence, would be too short.
-        how: dict[str, Any] = {"timeout": timeout} if timeout else {}
-        return self._read(self._http.post(url, data=form, files=files, headers=self._bearer, **how))
+        """Send a form with a file in it, piece by piece."""
+        boundary = secrets.token_hex(16)
+        head, tail = _form_around_a_file(boundary, {**parameters, **self._proof}, field, mime_type)
+        headers = {**self._bearer, "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        if size is not None:
+            headers["Content-Length"] = str(len(head) + size + len(tail))
+        body = chain([head], content, [tail])
+        timeout = UPLOAD_LASTS.total_seconds()
+        return self._read(self._http.post(self._at(path), content=body, headers=headers, timeout=timeout))
 
     def upload(self, url: str, stream: BinaryIO, *, offset: int, size: int) -> None:
         """Send the bytes of a video from `offset` on to the address that the platform named for them."""
@@ -66,8 +82,9 @@ class Graph:
             "Content-Type": "application/octet-stream",
             "Content-Length": str(size - offset),
         }
-        pieces = _pieces(stream, offset)
-        self._read(self._http.post(url, content=pieces, headers=headers, timeout=UPLOAD_LASTS.total_seconds()))
+        skip(stream, offset)
+        timeout = UPLOAD_LASTS.total_seconds()
+        self._read(self._http.post(url, content=pieces(stream), headers=headers, timeout=timeout))
 
     def _at(self, path: str) -> str:
         return f"{self._api_url}/{path}"
@@ -124,11 +141,35 @@ def _integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _pieces(stream: BinaryIO, offset: int) -> Iterator[bytes]:
+def skip(stream: BinaryIO, offset: int) -> None:
+    """Go to a place in a stream, which may not be able to jump."""
     if stream.seekable():
         stream.seek(offset)
-    else:
-        while offset > 0 and (skipped := stream.read(min(offset, PIECE_BYTES))):
-            offset -= len(skipped)
-    while piece := stream.read(PIECE_BYTES):
+        return
+    for _ in pieces(stream, offset):
+        pass
+
+
+def pieces(stream: BinaryIO, size: int | None = None) -> Iterator[bytes]:
+    """What a stream holds, or the next so many bytes of it."""
+    while size is None or size > 0:
+        piece = stream.read(PIECE_BYTES if size is None else min(size, PIECE_BYTES))
+        if not piece:
+            return
+        size = None if size is None else size - len(piece)
         yield piece
+
+
+def _form_around_a_file(
+    boundary: str, parameters: Mapping[str, str], field: str, mime_type: str | None
+) -> tuple[bytes, bytes]:
+    """What stands before and after the file in a multipart form.  Names and values are ours and the platform's ids."""
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in parameters.items()
+    ]
+    parts.append(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="file"\r\n'
+        f"Content-Type: {mime_type or 'application/octet-stream'}\r\n\r\n"
+    )
+    return "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()

@@ -1,0 +1,1 @@
+../../autoposter-instagram/tests/fake_graph.py
