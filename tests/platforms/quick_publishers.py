@@ -8,6 +8,8 @@ from pathlib import Path
 
 from autoposter import hookimpl
 from autoposter.publishers import Publisher
+from autoposter_facebook import uploads
+from autoposter_facebook.publisher import Facebook
 from autoposter_google_business.publisher import GoogleBusiness
 from autoposter_instagram import finding, preparation
 from autoposter_instagram.publisher import Instagram
@@ -31,12 +33,21 @@ class QuickInstagram(Instagram):
 
 preparation.SHORTEST_WAIT = preparation.SOON = timedelta(seconds=1)
 finding.LISTED_WITHIN = timedelta(seconds=5)
+uploads.ASK_AGAIN = timedelta(seconds=1)
+
+
+class QuickFacebook(Facebook):
+    """Likewise."""
+
+    platform = "quick_facebook"
+    publish_timeout = timedelta(seconds=2)
+    find_after = timedelta(seconds=3)
 
 
 @hookimpl
 def autoposter_publishers() -> Iterable[type[Publisher]]:
     """All of them."""
-    return [QuickGoogleBusiness, QuickInstagram]
+    return [QuickFacebook, QuickGoogleBusiness, QuickInstagram]
 
 
 def install(folder: Path) -> None:

@@ -29,7 +29,7 @@ SETUP = f"""\
 def check(graph: Graph, http: httpx2.Client, settings: Settings, credentials: Credentials) -> AccountCheck:
     """Whose token it is.  Raises for trouble that says nothing about the token."""
     try:
-        with refusals(TABLE, Stage.PREPARE):
+        with refusals(TABLE, Stage.ASK):
             found = graph.get("me", fields="id,name")
             token = _inspected(http, settings, credentials)
     except AccountRejected as error:
@@ -77,7 +77,7 @@ def _problem(token: tokens.Token) -> str | None:
 
 def choices(graph: Graph, credentials: Credentials) -> Iterator[Choice]:
     """The Pages where a user's token may publish."""
-    with refusals(TABLE, Stage.PREPARE):
+    with refusals(TABLE, Stage.ASK):
         pages = pages_of(graph)
     for page in pages:
         own = credentials.model_copy(update={"access_token": page.token})

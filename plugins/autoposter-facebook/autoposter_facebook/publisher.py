@@ -112,7 +112,7 @@ class Facebook(Publisher):
 
     def find(self, post: Post, prepared: dict[str, Any]) -> Receipt | None:
         """By the ids of its media, or by its text."""
-        with refusals(TABLE, Stage.PREPARE):
+        with refusals(TABLE, Stage.ASK):
             return finding.find(self._graph, self._page, post, prepared)
 
     def pause(self) -> timedelta | None:

@@ -44,7 +44,7 @@ Then take one of two ways:
 def check(graph: Graph, http: httpx2.Client, settings: Settings, credentials: Credentials) -> AccountCheck:
     """Whose token it is.  Raises for trouble that says nothing about the token."""
     try:
-        with refusals(TABLE, Stage.PREPARE):
+        with refusals(TABLE, Stage.ASK):
             external_id, name = _who(graph, settings)
             token = _inspected(http, settings, credentials)
     except AccountRejected as error:
@@ -101,7 +101,7 @@ def _problem(token: tokens.Token) -> str | None:
 
 def choices(graph: Graph, credentials: Credentials) -> Iterator[Choice]:
     """The Instagram accounts of the Pages that a user's token leads to."""
-    with refusals(TABLE, Stage.PREPARE):
+    with refusals(TABLE, Stage.ASK):
         pages = pages_of(graph, "instagram_business_account")
     for page in pages:
         account = page.details.get("instagram_business_account")
@@ -124,7 +124,7 @@ def refresh(http: httpx2.Client, settings: Settings, credentials: Credentials) -
     )
     found: dict[str, Any] = json_object(answer)
     fresh, lasts = found.get("access_token"), found.get("expires_in")
-    with refusals(TABLE, Stage.PREPARE):
+    with refusals(TABLE, Stage.ASK):
         if not answer.is_success or not isinstance(fresh, str) or not fresh:
             raise as_error(answer, found)
     expires_at = datetime.now(UTC) + timedelta(seconds=lasts) if isinstance(lasts, int) else None

@@ -17,14 +17,12 @@ from autoposter.publishers import (
     Account,
     AccountCheck,
     Choice,
-    ContentRejected,
     Delivery,
     OutcomeUnknown,
     Post,
     Publisher,
     Receipt,
     Refreshed,
-    Transient,
 )
 
 from . import accounts, finding, models, rules
@@ -88,11 +86,8 @@ class Instagram(Publisher):
 
     def find(self, post: Post, prepared: dict[str, Any]) -> Receipt | None:
         """Ask the container, then the listing."""
-        try:
-            with refusals(TABLE, Stage.PREPARE):
-                return finding.find(self._graph, self._user, post, prepared)
-        except ContentRejected as error:  # what is refused here is the question
-            raise Transient(error.message) from error
+        with refusals(TABLE, Stage.ASK):
+            return finding.find(self._graph, self._user, post, prepared)
 
     def pause(self) -> timedelta | None:
         """By the usage headers of what was asked."""

@@ -25,8 +25,10 @@ HOUR = timedelta(hours=1)
 
 
 class Stage(StrEnum):
-    """When an answer came.  Before the irreversible call nothing can be published, whatever it says."""
+    """What was asked for.  Before the irreversible call nothing can be published, whatever the answer says."""
 
+    ASK = "ask"
+    """A question: an answer that refuses it says something of the token, and nothing of any post."""
     PREPARE = "prepare"
     PUBLISH = "publish"
 
@@ -152,15 +154,21 @@ def refusal(error: GraphError, table: Table, stage: Stage) -> PublishError:
     """What an answer means for the core.  In `publish` only a row can say that nothing was published."""
     row = look_up(error, table)
     if row:
-        return _as(row.prepare if stage is Stage.PREPARE else row.publish, f"{row.says} {error}", error, row.wait)
+        return _as(_by_row(row, stage), f"{row.says} {error}", error, row.wait)
     if error.status == 429:
         return _as(RateLimited, f"{TOO_MANY} {error}", error, HOUR)
     return _as(_unlisted(error, stage), f"The platform answered: {error}", error, None)
 
 
+def _by_row(row: Row, stage: Stage) -> type[PublishError]:
+    if stage is Stage.ASK and not issubclass(row.prepare, AccountRejected | RateLimited):
+        return Transient
+    return row.publish if stage is Stage.PUBLISH else row.prepare
+
+
 def _unlisted(error: GraphError, stage: Stage) -> type[PublishError]:
-    if stage is Stage.PUBLISH:
-        return OutcomeUnknown
+    if stage is not Stage.PREPARE:
+        return OutcomeUnknown if stage is Stage.PUBLISH else Transient
     passing = error.is_transient or error.code is None or error.status >= 500
     return Transient if passing else ContentRejected
 
