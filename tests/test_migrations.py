@@ -50,6 +50,11 @@ def test_an_empty_database_gets_our_tables_and_a_second_run_changes_nothing(empt
     require_current_schema()
 
 
+def test_migrations_are_numbered_one_after_the_other():
+    """Of two with one number the second would be skipped in silence."""
+    assert [one.number for one in migrations()] == list(range(1, len(migrations()) + 1))
+
+
 def test_several_at_once_all_succeed(empty):
     url = pool.database.connect_params["dsn"]
     program = "import sys; from autoposter import database, migrations; database.connect_to(sys.argv[1]);"
