@@ -1,0 +1,181 @@
+"""Does the cost grow with the table?
+
+    python benchmarks/scan.py                  # 10 thousand to 10 million posts; needs 15 GB of disk for a while
+
+Posts that went out, each with its job, and among them a hundredth that falls due in the coming weeks.  At each size: a
+scan that finds nothing, a scan that marks 100 posts, and a post's own statements (claim, intent, settle), each the
+median of 30, without a broker.  `exponent` is that of cost = a x rows^b; 0: it does not grow.  Alone on its servers,
+which here do not wait for the disk, so that filling them takes minutes and not hours.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import charts
+from report import Report, arguments
+from stage import Scene, Servers
+
+from autoposter import database as pool
+from autoposter.lifecycle import Confirmed
+from autoposter.store import claims, dispatch, jobs
+
+DAY = timedelta(days=1)
+REPEATS = 30
+OPTIONS = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_wal_size=8GB",
+    "maintenance_work_mem=1GB",
+)
+
+_FILL = """
+    with posts as (
+        insert into post_instance (channel_account_id, content_item_id, scheduled_for, status, posted_at,
+                                   platform_post_id)
+        select %(account)s + n %% 20, %(content)s,
+               case when n %% 100 = 0 then now() + interval '1 hour' + n %% 2000000 * interval '1 s'
+                    else now() - interval '1 day' - n * interval '3 s' end,
+               case when n %% 100 = 0 then 'Scheduled' else 'Posted' end,
+               case when n %% 100 = 0 then null else now() end, 'p' || n
+          from generate_series(%(first)s::bigint, %(last)s::bigint) n
+        returning id, channel_account_id, scheduled_for, status
+    )
+    insert into publish_job (post_instance_id, channel_account_id, attempt, status, scheduled_for, content,
+                             idempotency_key, intent_at, ended_at, finished_at, worker, lease_until)
+    select id, channel_account_id, 1, 'completed', scheduled_for,
+           '{"caption": "hello", "link": null, "media": [], "options": null, "content_item_id": 1}',
+           md5(id::text), now(), now(), now(), 'bench', now()
+      from posts where status = 'Posted'"""
+
+#: Rows of one insert.
+BATCH = 250_000
+
+
+def main() -> None:
+    """Measure, and print the table and the plan."""
+    asked = arguments(__doc__, largest=10_000_000)
+    sizes = [10**power for power in range(4, 8) if 10**power <= asked.largest]
+    report = Report("scan", "Cost in ms over the number of posts, each with its job")
+    with Servers.started(*OPTIONS) as servers, servers.scene(platform="bench_noop") as scene:
+        filled = 0
+        for size in sizes:
+            _fill(scene, filled, size)
+            filled = size
+            for _ in range(asked.rounds):
+                report.add(f"{size:,} posts", **measure(scene))
+        plan = "\n".join(f"    {line}" for (line,) in scene.query(_explained(scene.database_url)))
+    series = {
+        name: [(size, report.median(f"{size:,} posts", name)) for size in sizes] for name in report.rows["10,000 posts"]
+    }
+    for name, points in series.items():
+        report.add("exponent", **{name: exponent(points)})
+    report.notes.append(f"the plan of the scan at {filled:,} posts:\n{plan}")
+    report.show()
+    if asked.out:
+        report.write(asked.out)
+        charts.lines(report.title, series, ("posts", "ms"), asked.out / "scan.svg", log=True)
+
+
+def _fill(scene: Scene, start: int, end: int) -> None:
+    account = scene.query("select min(id) from channel_account")[0][0]
+    content = scene.query("insert into content_item (caption) values ('hello') returning id")[0][0]
+    for first in range(start + 1, end + 1, BATCH):
+        last = min(end, first + BATCH - 1)
+        scene.query(_FILL, {"account": account, "content": content, "first": first, "last": last})
+    scene.query("vacuum analyze")
+    scene.query("checkpoint")
+
+
+def measure(scene: Scene) -> dict[str, float]:
+    """One round at one size."""
+    pool.connect_to(scene.database_url)
+    try:
+        return {
+            "scan_finds_nothing": _median_ms(_scan),
+            "scan_marks_100": _marks_100(scene),
+            "claim": (posts := _attempts(scene))[0],
+            "intent": posts[1],
+            "settle": posts[2],
+        }
+    finally:
+        pool.database.close_all()
+
+
+def _scan() -> None:
+    dispatch.mark_on_time(max_lateness=DAY)
+    dispatch.mark_overdue(max_lateness=DAY, limit=20)
+
+
+def _marks_100(scene: Scene) -> float:
+    times = []
+    for _ in range(REPEATS):
+        posts = [post.id for post in scene.posts([2.0] * 100)]
+        times.append(_ms(lambda: dispatch.mark_on_time(max_lateness=DAY)))
+        scene.query("delete from post_instance where id = any(%s)", (posts,))
+    return statistics.median(times)
+
+
+def _attempts(scene: Scene) -> tuple[float, float, float]:
+    """The statements of 30 posts, which are removed again."""
+    times: list[tuple[float, float, float]] = []
+    posts = [post.id for post in scene.posts([0.0] * REPEATS)]
+    for post_id in posts:
+        attempts: list[Any] = []
+        claimed = _ms(lambda id=post_id, kept=attempts: kept.append(claims.claim(id, worker="bench", max_lateness=DAY)))
+        attempt = attempts[0]
+        intended = _ms(lambda it=attempt: jobs.intend(it, {}))
+        receipt = Confirmed(f"noop-{post_id}")
+        settled = _ms(
+            lambda it=attempt, got=receipt: jobs.settle_receipt(it.job_id, got, posted_at=it.due_at, evidence={})
+        )
+        times.append((claimed, intended, settled))
+    scene.query("delete from post_instance where id = any(%s)", (posts,))
+    claim, intent, settle = (statistics.median(column) for column in zip(*times, strict=True))
+    return claim, intent, settle
+
+
+def _ms(run: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    run()
+    return (time.perf_counter() - began) * 1000
+
+
+def _median_ms(run: Callable[[], Any]) -> float:
+    return statistics.median(_ms(run) for _ in range(REPEATS))
+
+
+def exponent(points: list[tuple[float, float]]) -> float:
+    """The slope of the straight line through the logarithms, by least squares."""
+    xs, ys = [math.log(x) for x, _ in points], [math.log(y) for _, y in points]
+    return statistics.linear_regression(xs, ys).slope
+
+
+def _explained(url: str) -> str:
+    """`explain` of the scan's own statement, as the store sends it."""
+    sent: list[str] = []
+    pool.connect_to(url)
+    execute = pool.database.execute_sql
+
+    def noting(sql: str, parameters: Any = None, *rest: Any) -> Any:
+        cursor = execute(sql, parameters, *rest)
+        sent.append(cursor.query.decode())
+        return cursor
+
+    pool.database.execute_sql = noting
+    try:
+        dispatch.mark_on_time(max_lateness=DAY)
+    finally:
+        del pool.database.execute_sql
+        pool.database.close_all()
+    return f"explain (analyze, buffers, costs off, timing off) {sent[0]}"
+
+
+if __name__ == "__main__":
+    main()
