@@ -1,11 +1,12 @@
 """Autoposter's publishers of the benchmarks: one posts to the fake platform, one does nothing.
 
-As a plugin author would write them.  `BLIND`: an attempt whose answer is lost would show in the tables.
+As a plugin author would write them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from pydantic import BaseModel
 from autoposter import hookimpl
 from autoposter.publishers import Delivery, Post, Publisher, Receipt
 
+TOKEN = {"Authorization": "Bearer ours"}
+
 
 class FakePlatformPublisher(Publisher):
-    """Posts the caption."""
+    """Posts the caption, and finds by it what a killed worker may have sent."""
 
     platform = "bench_http"
-    delivery = Delivery.BLIND
+    delivery = Delivery.FINDABLE
+    publish_timeout = timedelta(seconds=5)
+    find_after = timedelta(seconds=1)
 
     class Settings(BaseModel):
         """Where the fake platform listens."""
@@ -28,9 +33,19 @@ class FakePlatformPublisher(Publisher):
 
     def publish(self, post: Post, prepared: dict[str, Any]) -> Receipt:
         """One request."""
-        url = self.account.settings.api_url
-        answer = self.http.post(f"{url}/posts", json={"text": post.caption}, headers={"Authorization": "Bearer ours"})
+        answer = self.http.post(self._url, json={"text": post.caption}, headers=TOKEN)
         return Receipt(platform_post_id=answer.raise_for_status().json()["id"])
+
+    def find(self, post: Post, prepared: dict[str, Any]) -> Receipt | None:
+        """By its text, since the first attempt."""
+        since = (post.attempted_at or post.scheduled_for) - timedelta(seconds=1)
+        answer = self.http.get(self._url, params={"since": str(since.timestamp())}, headers=TOKEN).raise_for_status()
+        ids = [found["id"] for found in answer.json()["posts"] if found["text"] == post.caption]
+        return Receipt(platform_post_id=ids[0]) if ids else None
+
+    @property
+    def _url(self) -> str:
+        return f"{self.account.settings.api_url}/posts"
 
 
 class NoopPublisher(Publisher):

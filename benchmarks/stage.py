@@ -166,11 +166,26 @@ class Scene:
             arrived.setdefault(int(post.text.removeprefix("post ")), []).append(post.arrived_at)
         return arrived
 
+    def workers_mb(self) -> float:
+        """Memory of the commands and their descendants: what each shares with others is counted once."""
+        total = 0
+        for process in (each for running in self.processes.all for each in _processes(running.pid)):
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_full_info().pss
+        return total / 1e6
+
     def cpu_seconds(self) -> Cpu:
         """What has been used so far."""
         local = self.servers.local
         workers = sum(_used(running.pid) for running in self.processes.all)
         return Cpu(workers, _used(local.postgres.child.process.pid), _used(local.valkey.child.process.pid))
+
+
+def _processes(pid: int) -> Iterator[psutil.Process]:
+    """A process and its descendants, as far as they live."""
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        yield from [root, *root.children(recursive=True)]
 
 
 class Commands(Processes):
@@ -210,11 +225,9 @@ class Cpu:
 def _used(pid: int) -> float:
     """CPU time of a process and its descendants, the ended ones too."""
     total = 0.0
-    with suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                total += sum(process.cpu_times()[:4])
+    for process in _processes(pid):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
     return total
 
 

@@ -1,0 +1,58 @@
+"""How long from starting a worker to the first post, and how much memory does it take?
+
+    python benchmarks/start.py
+
+A post is due.  The time from starting the command to the request's arrival at the fake platform; then, after 200 posts
+more, the memory of the processes (proportional set size) for each number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+
+import charts
+import peers
+from report import Report, arguments
+from stage import Scene, Servers
+
+CONTENDERS = [peers.Autoposter(), peers.Celery(), peers.DramatiqDelay(), peers.Procrastinate(), peers.ApScheduler()]
+
+#: Posts before the memory is looked at.
+POSTS = 200
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    asked = arguments(__doc__, only=[], threads=["8", "64"])
+    report = Report("start", "From the command to the first post, and memory; one process")
+    chosen = [one for one in CONTENDERS if not asked.only or any(part in one.name for part in asked.only)]
+    report.notes = [f"{one.name}: {one.settings}" for one in chosen]
+    with Servers.started() as servers:
+        for _ in range(asked.rounds):
+            for threads in map(int, asked.threads):
+                for contender in chosen:
+                    with servers.scene(platform="bench_http") as scene:
+                        report.add(f"{contender.name}, {threads} threads", **measure(scene, contender, threads))
+    report.show()
+    if asked.out:
+        report.write(asked.out)
+        charts.bars(report, "first_post_s", "seconds to the first post", asked.out)
+
+
+def measure(scene: Scene, contender: peers.Contender, threads: int) -> dict[str, float]:
+    """One round."""
+    contender.prepare(scene)
+    posts = scene.posts([0.0])
+    contender.schedule(scene, [(post.id, post.scheduled_for) for post in posts])
+    began = time.time()
+    contender.start(scene, 1, threads)
+    scene.wait_for_statuses(1)
+    first = min(arrived[0] for arrived in scene.arrivals().values())
+    more = scene.posts([0.0] * POSTS)
+    contender.schedule(scene, [(post.id, post.scheduled_for) for post in more])
+    scene.wait_for_statuses(1 + POSTS)
+    return {"first_post_s": first - began, "memory_mb": scene.workers_mb()}
+
+
+if __name__ == "__main__":
+    main()
