@@ -7,6 +7,7 @@ does not.  Nothing here changes anything.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -227,11 +228,12 @@ def _accounts(host: Host, keyring: Keyring) -> Iterator[Check]:
 
 def _account(account: AccountHealth, usable: set[str], keyring: Keyring, clock: Clock) -> Iterator[Check]:
     who = f"{account.platform}:{account.name}"
+    reconnect = f"`autoposter accounts reconnect {shlex.quote(who)}`"
     if account.platform not in usable:
         yield Check("accounts", Verdict.PROBLEM, f"No plugin installed here publishes for {who}.")
     if account.status is AccountStatus.DISCONNECTED:
         says = f"{who} is disconnected ({account.last_error or 'no reason is known'})"
-        yield Check("accounts", Verdict.PROBLEM, f"{says}: `autoposter accounts reconnect {who}`.")
+        yield Check("accounts", Verdict.PROBLEM, f"{says}: {reconnect}.")
     try:
         keyring.decrypt(account.id, account.credentials)
     except CredentialsUnreadable as error:
@@ -239,4 +241,5 @@ def _account(account: AccountHealth, usable: set[str], keyring: Keyring, clock: 
     expiry = account.credentials_expire_at
     is_refreshed = account.refresh_at is not None and account.refresh_failures == 0
     if expiry is not None and expiry <= clock.now() + EXPIRES_SOON and not is_refreshed:
-        yield Check("accounts", Verdict.WARNING, f"The credentials of {who} expire at {expiry:%Y-%m-%d %H:%M} UTC.")
+        says = f"The credentials of {who} expire at {expiry:%Y-%m-%d %H:%M} UTC"
+        yield Check("accounts", Verdict.WARNING, f"{says}: {reconnect}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,7 @@ def test_posts_that_wait_are_counted(doctor, alive, make_post, make_account):
 def test_an_account_that_cannot_be_used_is_named_with_what_to_do(doctor, alive, make_account):
     alive()
     make_account(name="gone", status="disconnected", last_error="The token was revoked.")
+    make_account(name="Ann's shop", status="disconnected")
     make_account(name="soon", credentials_expire_at=datetime.now(UTC) + timedelta(days=3))
     make_account(name="renewed", credentials_expire_at=datetime.now(UTC), refresh_at=datetime.now(UTC))
     make_account(name="late", credentials_expire_at=datetime.now(UTC) + timedelta(days=30))
@@ -142,12 +144,13 @@ def test_an_account_that_cannot_be_used_is_named_with_what_to_do(doctor, alive, 
     said = doctor()
 
     problems = said.of("accounts", "problem")
-    assert len(problems) == 2
+    assert len(problems) == 3
+    assert any(shlex.quote("stub:Ann's shop") in problem for problem in problems)
     assert "stub:gone is disconnected (The token was revoked.): `autoposter accounts reconnect stub:gone`." in problems
     assert "No plugin installed here publishes for nowhere:alien." in problems
-    assert [warning.split(" expire")[0] for warning in said.of("accounts", "warning")] == [
-        "The credentials of stub:soon"
-    ]
+    [warning] = said.of("accounts", "warning")
+    assert warning.startswith("The credentials of stub:soon expire at ")
+    assert warning.endswith(": `autoposter accounts reconnect stub:soon`.")
     assert said.code == 1
 
 

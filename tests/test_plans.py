@@ -19,12 +19,13 @@ from factories import Factories
 
 from autoposter import database as pool
 from autoposter.lifecycle import Confirmed
-from autoposter.store import claims, dispatch, jobs, leases, ledger, looks, preparations
+from autoposter.store import account_states, claims, dispatch, jobs, leases, ledger, looks, preparations
 from autoposter.store.snapshots import Attempt
 
 DAY = timedelta(days=1)
 
 #: 20,000 posts: most were posted long ago, 1,000 are to come, 20 are due, and some are in each other state.
+#: 2,000 accounts have credentials that expire some day.
 FILL = """
     insert into channel_account (platform, name) select 'stub', 'Filler ' || n from generate_series(1, 20) n;
     insert into content_item (caption) select 'Filler ' || n from generate_series(1, 1000) n;
@@ -45,6 +46,9 @@ FILL = """
     select id, channel_account_id, 1, case when mod(id, 2) = 0 then 'running' else 'unknown' end, scheduled_for, '{}',
            'k', scheduled_for, now() - interval '1 s', now() - interval '1 s'
       from post_instance where status = 'Failed';
+    insert into channel_account (platform, name, credentials_expire_at, refresh_at)
+    select 'stub', 'Renewed ' || n, now() + interval '60 days', now() + interval '50 days'
+      from generate_series(1, 2000) n;
 """
 
 
@@ -85,6 +89,11 @@ def attempt_of(full: Factories) -> Attempt:
 
 STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
     "mark_on_time": (lambda _: dispatch.mark_on_time(max_lateness=DAY), {"post_instance_due"}),
+    "due_for_refresh": (lambda _: account_states.due_for_refresh(100), {"channel_account_refresh"}),
+    "warn_of_expiry": (
+        lambda _: account_states.warn_of_expiry(within=7 * DAY, every=DAY, failures=3),
+        {"channel_account_expiry"},
+    ),
     "is_near": (lambda _: dispatch.is_near(), {"post_instance_due"}),
     "mark_overdue": (lambda _: dispatch.mark_overdue(max_lateness=DAY, limit=5), {"post_instance_due"}),
     "mark_looks": (lambda _: dispatch.mark_looks(limit=5), {"publish_job_look"}),
