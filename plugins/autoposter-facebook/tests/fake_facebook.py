@@ -61,6 +61,11 @@ class FakeFacebook(FakeGraph):
         self.shown: dict[str, Shown] = {}
         self.asks_until_taken_up = 0
         """So often a video of a reel or story is still being taken up after its bytes have arrived."""
+        self.pieces = 0
+        self.fail_at_piece = 0
+        """Which piece of a video meets trouble."""
+        self.fail_at_photo = 0
+        """Which photo meets trouble, once."""
         self.break_uploads_at: list[int] = []
         """Uploads break off when so many bytes have arrived."""
         self.refuses_repetition = False
@@ -129,6 +134,9 @@ class FakeFacebook(FakeGraph):
         given = parameters(request, {"published", "alt_text_custom", "url", "caption"})
         if given.get("published") != "false":
             raise Refusal(100, None, "The tests publish photos by the feed only")
+        if len(self.uploads) + 1 == self.fail_at_photo:
+            self.fail_at_photo = 0
+            raise Refusal(2, None, "Service temporarily unavailable", 500)
         content = request.files.get("source", b"")
         if not content:
             raise Refusal(324, None, "Missing or invalid image file")
@@ -175,6 +183,9 @@ class FakeFacebook(FakeGraph):
         return {"start_offset": str(upload.arrived), "end_offset": str(end)}
 
     def piece(self, request: Request, upload: Upload, offset: int) -> dict[str, Any]:
+        self.pieces += 1
+        if self.pieces == self.fail_at_piece:
+            raise Refusal(2, None, "Service temporarily unavailable", 500)
         if offset != upload.arrived:
             refusal = Refusal(1, 1363037, "The offset is wrong")
             said = json.loads(refusal.answer.body)

@@ -135,7 +135,7 @@ GENERAL: Table = (
     Row("The person has no role on the Page any more.", AccountRejected, AccountRejected, 190, 492),
     Row(PERMISSION, AccountRejected, AccountRejected, 3),
     Row(PERMISSION, AccountRejected, AccountRejected, 10),
-    Row(PERMISSION, AccountRejected, AccountRejected, range(200, 300)),
+    Row(PERMISSION, AccountRejected, AccountRejected, range(200, 300)),  # 283 among them
     Row("No access token arrived, or a wrong app secret's proof.", AccountRejected, AccountRejected, 104),
     Row("The address has no such path: look at the setting api_url.", AccountRejected, AccountRejected, 2500),
     Row("There is no account with this id: look at the settings.", AccountRejected, AccountRejected, 803),
