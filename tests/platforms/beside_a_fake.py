@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.machines import Machines, OwnServers
+from media_files import box
 from platforms import quick_publishers
 
 from autoposter.publishers import ContentRejected, Media, Post
@@ -110,14 +111,14 @@ class PlatformMachines(Machines):
         )
 
     def _source(self, media: Media, reference: str, position: int) -> str:
-        """Where a medium is.  Its name is its post's, for platforms whose stories have no text."""
+        """Where a medium is.  Its name and its end say whose it is, for platforms whose stories have no text."""
         name, content = self._files[media.kind]
         try:
             media.public_url  # noqa: B018 # whether there is one
         except ContentRejected:
             return f"{self.platform.url}/house/{name}"  # a server that the platform cannot reach
         file = self._root / f"{reference}-{position}-{name}"
-        file.write_bytes(content)
+        file.write_bytes(content + box(b"free", f"#{reference}#".encode()))  # no viewer looks at what follows
         return file.name
 
     def state_of(self, status: str) -> list[tuple[int, str | None, str | None]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from autoposter.testing import FakeServer
+from fake_facebook import FakeFacebook
 from fake_instagram import FakeInstagram
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -19,6 +20,14 @@ MEGABYTES = 200
 
 WAYS: dict[str, tuple[Callable[[], FakeServer], str, str, str]] = {
     "instagram": (FakeInstagram, "autoposter_instagram.publisher:Instagram", "instagram_examples", "reel from a file"),
+    "facebook, a video in pieces": (
+        FakeFacebook,
+        "autoposter_facebook.publisher:Facebook",
+        "facebook_examples",
+        "video",
+    ),
+    "facebook, a reel": (FakeFacebook, "autoposter_facebook.publisher:Facebook", "facebook_examples", "reel"),
+    "facebook, a story": (FakeFacebook, "autoposter_facebook.publisher:Facebook", "facebook_examples", "video story"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ PERSON = "7001"
 
 #: So many bytes of a video are asked for at once.
 PIECE = 100_000
+LARGE_PIECE = 10_000_000
 LIFE = timedelta(hours=24)
 
 
@@ -32,6 +34,8 @@ class Upload:
     arrived: int = 0
     used: bool = False
     alt_text: str = ""
+    mark: str = ""
+    """What stands at its end: `#...#`."""
     asked: int = 0
     refused: str = ""
 
@@ -142,7 +146,8 @@ class FakeFacebook(FakeGraph):
             raise Refusal(324, None, "Missing or invalid image file")
         if len(content) > 10_000_000 and not content.startswith(bytes(16)):  # the suite's large file of zeros
             raise Refusal(1, 1366046, "The photo is too large")
-        return {"id": self.take(page, "photos", alt_text=given.get("alt_text_custom", "")).id}
+        alt_text = given.get("alt_text_custom", "")
+        return {"id": self.take(page, "photos", alt_text=alt_text, mark=mark_of(content)).id}
 
     def take(self, page: str, edge: str, **facts: Any) -> Upload:
         upload = Upload(id=f"55{len(self.uploads) + 1:06}", page=page, edge=edge, made_at=self.now(), **facts)
@@ -179,7 +184,8 @@ class FakeFacebook(FakeGraph):
         return {"success": True}
 
     def wanted(self, upload: Upload) -> dict[str, str]:
-        end = min(upload.arrived + PIECE, upload.size or 0)
+        size = upload.size or 0
+        end = min(upload.arrived + (PIECE if size < LARGE_PIECE else LARGE_PIECE), size)
         return {"start_offset": str(upload.arrived), "end_offset": str(end)}
 
     def piece(self, request: Request, upload: Upload, offset: int) -> dict[str, Any]:
@@ -193,6 +199,7 @@ class FakeFacebook(FakeGraph):
             refusal.answer = Answer.json(400, said)
             raise refusal
         upload.arrived += len(request.files["video_file_chunk"])
+        upload.mark = mark_of(request.files["video_file_chunk"])
         if upload.arrived > (upload.size or 0):
             raise Refusal(100, None, "More bytes than were announced")
         return self.wanted(upload)
@@ -234,6 +241,7 @@ class FakeFacebook(FakeGraph):
             upload.arrived = self.break_uploads_at.pop(0)
             return Answer.json(500, {})
         upload.arrived += len(request.content)
+        upload.mark = mark_of(request.content)
         return Answer.json(200, {"success": True})
 
     @answers("POST /{version}/{page}/photo_stories", publishing=True)
@@ -349,3 +357,9 @@ class FakeFacebook(FakeGraph):
         kind = "USER" if self.tokens.get(token) == PERSON else "PAGE"
         is_valid = token in self.tokens and token not in self.expired
         return {"app_id": "the-app", "type": kind, "expires_at": 0, "is_valid": is_valid, "scopes": scopes}
+
+
+def mark_of(content: bytes) -> str:
+    """What stands at the end of a file between two #; empty: nothing."""
+    found = re.search(rb"#(\w+)#$", content[-50:])
+    return found[1].decode() if found else ""
