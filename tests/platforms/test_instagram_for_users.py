@@ -15,7 +15,7 @@ from media_files import mp4, picture
 from platforms.users import User
 from processes import Processes
 
-from fake_instagram import FakeInstagram
+from fake_instagram import OTHER_USER, FakeInstagram
 
 
 def running() -> Iterator[FakeInstagram]:
@@ -62,9 +62,9 @@ def test_a_token_that_has_expired_disconnects_its_account_and_nothing_else_fails
     user: User, cafe: FakeInstagram, bakery: FakeInstagram
 ) -> None:
     connect(user, cafe, "cafe")
-    bakery.tokens = {**bakery.tokens, "the-token-of-the-bakery": next(iter(bakery.tokens.values()))}
-    user.connects("instagram", "bakery", bakery.settings, {"access_token": "the-token-of-the-bakery"})
-    bakery.expired = {"the-token-of-the-bakery"}
+    token = "the-other-token"
+    user.connects("instagram", "bakery", {**bakery.settings, "ig_user_id": OTHER_USER}, {"access_token": token})
+    bakery.expired = {token}
 
     lost = user.schedules("bakery", "Fresh bread.", "--media", "front.jpg")
     kept = user.schedules("cafe", "We are open.", "--media", "front.jpg")
