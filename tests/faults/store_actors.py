@@ -44,7 +44,10 @@ LEARNS = ["truth", "truth", "nothing", "nothing", "nobody knows", "again", "agai
 
 
 #: What may happen between a claim and its intent.
-BEFORE_AN_INTENT = ["owner", "edited", "cancelled", "account", "taken over", "form", "ended"]
+BEFORE_AN_INTENT = [
+    *["owner", "edited", "cancelled", "off", "account", "account"],
+    *["lease", "taken over", "form", "ended"],
+]
 
 
 class StoreActors(StoreMoves):
@@ -266,20 +269,33 @@ class StoreActors(StoreMoves):
         act = self.luck.choice(waiting) if waiting else self.claim(self.a_post("Scheduled"), "w1")
         if act is None:
             return
-        self._something_comes_in_between(act, [*BEFORE_AN_INTENT, "account", "off", "lease"])
-        if act.called or self.luck.random() < 0.7:
-            self.intend(act)
-        else:
-            act.promised = False
-            self.refuse(act.attempt)
+        # What was promised once is Scheduled again only where another program says so.
+        self._something_comes_in_between(act, ["form"] if act.promised else BEFORE_AN_INTENT)
+        match self.luck.choice(["intend", "intend", "intend", "refuse", "not know"]):
+            case "refuse" if not act.called:
+                act.promised = False
+                self.refuse(act.attempt)
+            case "not know" if not act.promised:
+                self.not_know(act)
+            case _:
+                self.intend(act)
 
     def a_look_is_raced(self) -> None:
-        unknown = [job for job in self.books.jobs if self.books.jobs[job]["status"] == "unknown"]
+        if self.luck.random() < 0.7:
+            self.all_is_due()
+        if sent := [act for act in self._running() if act.promised]:
+            self._lose(self.luck.choice(sent).attempt.job_id)
+        unknown = [job for job, row in self.books.jobs.items() if row["status"] == "unknown" and row["look_at"]]
         look = self.claim_look(self.luck.choice(unknown), self.luck.choice(WORKERS)) if unknown else None
         if look is None:
             return
         self._something_comes_in_between(look.act, ["looked at by another", "account", "off", "lease", "form"])
         self.learn(look, self.luck.choice([*LEARNS, "again", "again"]))
+
+    def _lose(self, job: int) -> None:
+        self._expire(job)
+        for lost in leases.expired():
+            self.take_over(lost)
 
     def _something_comes_in_between(self, act: Act, deeds: Sequence[str]) -> None:
         job = act.attempt.job_id
@@ -299,9 +315,7 @@ class StoreActors(StoreMoves):
             case "lease":
                 self._expire(job)
             case "taken over":
-                self._expire(job)
-                for lost in leases.expired():
-                    self.take_over(lost)
+                self._lose(job)
             case "looked at by another":
                 self._expire(job)
                 self.claim_look(job, self.luck.choice(WORKERS))

@@ -65,7 +65,7 @@ class StoreMachine(StoreActors):
             if stage == "late":
                 for change in ("ages ago", self.luck.choice(["on", "off", "slot"])):
                     self._write(post, OWNER[change])
-                self.end_missed()
+                self.luck.choice([self.end_missed, self.a_worker_begins])()
             elif stage != "fresh" and (act := self.claim(post, "w0")):
                 self._begin(act, stage)
             self.read_a_row(post)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from faults.checker import PLATFORMS
+from faults.checker import PLATFORMS, is_open
+from faults.figures import Figures
 from faults.forge import Forge, Order, Ran
 from faults.injection import Fault, Moment, Strike
 from faults.world import RECOVERY_SECONDS, World
@@ -36,7 +37,7 @@ def strike_everywhere(forge: Forge, fault: Fault, moment: Moment, make: Callable
     raise AssertionError(f"no end after {MOST_STEPS} steps: {rans[-1].steps}")
 
 
-def settle_and_judge(world: World, forge: Forge, rans: list[Ran]) -> None:
+def settle_and_judge(world: World, forge: Forge, figures: Figures, rans: list[Ran]) -> None:
     """Recover, let the frozen go on, recover what they may have spoilt, and judge."""
     world.platform.follow()
     world.expire_leases()
@@ -48,9 +49,20 @@ def settle_and_judge(world: World, forge: Forge, rans: list[Ran]) -> None:
     world.recover(forge)
 
     report = world.check()
-    print(f"{sum(ran.was_struck for ran in rans)} struck, at up to {max(len(ran.steps) for ran in rans)} steps")
     print(report.table())
     beyond_reach = {world.post_of(ran) for ran in whole if froze_at_the_last_moment(ran)}
+    within = [post for post in report.posts if post.id not in beyond_reach]
+    figures.numbers(
+        f"{within[0].platform}, struck at {max(len(ran.steps) for ran in rans)} steps",
+        struck=sum(ran.was_struck for ran in rans),
+        posts=len(within),
+        twice=sum(len(post.effects) > 1 for post in within),
+        lost=sum(post.status == "Posted" and not post.effects for post in within),
+        open=sum(is_open(post) for post in within),
+        unconfirmed=sum(post.status == "Unconfirmed" for post in within),
+        beyond_reach=len(beyond_reach),
+        twice_beyond_reach=sum(len(post.effects) > 1 for post in report.posts if post.id in beyond_reach),
+    )
     for ran in whole:
         complaints = [wrong for wrong in report.violations if wrong.startswith(f"post {world.post_of(ran)} ")]
         if complaints:
@@ -105,7 +117,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("fault", "kind"), PAIRS)
 def test_an_attempt_or_a_look_struck_at_any_step_is_settled(
-    world: World, forge: Forge, fault: Fault, kind: str
+    world: World, forge: Forge, figures: Figures, fault: Fault, kind: str
 ) -> None:
     def attempt(text: str) -> Order:
         return Order("publish", world.post(world.account(kind), text=text))
@@ -121,14 +133,14 @@ def test_an_attempt_or_a_look_struck_at_any_step_is_settled(
         rans += strike_everywhere(forge, fault, moment, lambda: attempt(""))
         rans += strike_everywhere(forge, fault, moment, lambda: look("lost"))
 
-    settle_and_judge(world, forge, rans)
+    settle_and_judge(world, forge, figures, rans)
 
 
 @pytest.mark.parametrize(
     "fault", [pytest.param(it, marks=[] if it in BROKER_SHORT else [pytest.mark.long]) for it in Fault]
 )
 def test_a_scan_or_a_delivery_struck_at_any_step_neither_loses_a_post_nor_repeats_it(
-    world: World, forge: Forge, redis_url: str, fault: Fault
+    world: World, forge: Forge, figures: Figures, redis_url: str, fault: Fault
 ) -> None:
     """Between broker and database: marked and not sent, sent and not marked, published and not struck off."""
     forge.environment = world.environment | {"AUTOPOSTER_REDIS_URL": redis_url}
@@ -139,7 +151,7 @@ def test_a_scan_or_a_delivery_struck_at_any_step_neither_loses_a_post_nor_repeat
             rans += strike_everywhere(forge, fault, moment, lambda do=do: Order(do, world.post(account)))
 
     assert any(name.startswith("socket") for ran in rans for name in ran.steps), "the broker is out of reach"
-    settle_and_judge(world, forge, rans)
+    settle_and_judge(world, forge, figures, rans)
 
 
 @pytest.mark.long
@@ -147,7 +159,7 @@ def test_a_scan_or_a_delivery_struck_at_any_step_neither_loses_a_post_nor_repeat
 @pytest.mark.parametrize("kind", PLATFORMS)
 @pytest.mark.parametrize("text", ANSWERS)
 def test_an_attempt_with_any_answer_struck_at_any_step_is_settled(
-    world: World, forge: Forge, fault: Fault, kind: str, text: str
+    world: World, forge: Forge, figures: Figures, fault: Fault, kind: str, text: str
 ) -> None:
     world.platform.follow(*ANSWERS.values())
     rans = []
@@ -156,4 +168,4 @@ def test_an_attempt_with_any_answer_struck_at_any_step_is_settled(
             forge, fault, moment, lambda: Order("publish", world.post(world.account(kind), text=text))
         )
 
-    settle_and_judge(world, forge, rans)
+    settle_and_judge(world, forge, figures, rans)
