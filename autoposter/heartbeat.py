@@ -22,6 +22,9 @@ SIGN_OF_LIFE = timedelta(seconds=5)
 #: the living renew or settle first, and nothing expires in masses.
 UNBROKEN = leases.LEASE
 
+#: A beat that comes, or ends, so much too late is no unbroken one, in seconds.
+HELD_UP = 3 * BEAT.total_seconds()
+
 
 class Heartbeat:
     """What is done with each beat, and what the beats before it have told."""
@@ -37,8 +40,8 @@ class Heartbeat:
     def beat(self) -> timedelta:
         """One beat; returns when the next one comes.  Raises what the database raises: the next one begins anew."""
         started = time.monotonic()
-        if self._failed or started - self._last_beat > 3 * BEAT.total_seconds():
-            self._unbroken_since = None  # an outage, frozen, or held up: the others may have taken our leases
+        if self._failed or started - self._last_beat > HELD_UP:
+            self._unbroken_since = None  # an outage, or frozen: the others may have taken our leases
         self._failed = True
         with self._connection.in_use():
             self._beat(started)
@@ -56,5 +59,7 @@ class Heartbeat:
             self._sign_of_life()
             self._last_sign = started
         self._unbroken_since = self._unbroken_since or started
-        if started - self._unbroken_since >= UNBROKEN.total_seconds():
+        if time.monotonic() - started > HELD_UP:
+            self._unbroken_since = None  # the database stood still: nobody has renewed, and the living do so now
+        elif started - self._unbroken_since >= UNBROKEN.total_seconds():
             take_over_expired(self._bench.policy, self._bench.announce)

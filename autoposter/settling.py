@@ -81,7 +81,7 @@ def settle(
 def rest(publisher: Publisher, secrets: Collection[str]) -> timedelta | None:
     """Pause an account whose platform has said that its limits are nearly used up; for how long.
 
-    Raises DATABASE_AWAY.  A publisher that cannot say it has no say.
+    A publisher that cannot say it has no say; where the database cannot take it now, the next attempt asks again.
     """
     try:
         asked = publisher.pause()
@@ -91,7 +91,11 @@ def rest(publisher: Publisher, secrets: Collection[str]) -> timedelta | None:
     if not isinstance(asked, timedelta) or asked <= timedelta(0):
         return None
     pause = min(asked, lifecycle.LONGEST_RETRY_AFTER)
-    account_states.pause(publisher.account.id, pause, "The platform says that its limits are nearly used up.")
+    try:
+        account_states.pause(publisher.account.id, pause, "The platform says that its limits are nearly used up.")
+    except DATABASE_AWAY as error:
+        log.warning("%s does not pause: %s", publisher.account.name, error)
+        return None
     log.warning("%s (%s) pauses for %s: nearly used up", publisher.platform, publisher.account.name, pause)
     return pause
 

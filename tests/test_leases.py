@@ -235,6 +235,31 @@ def test_a_process_that_was_frozen_takes_nothing_over_before_it_has_beaten_again
     assert factories.row("publish_job", job)["status"] == "failed"
 
 
+def test_a_beat_that_was_held_up_by_the_database_takes_nothing_over_before_the_living_have_renewed(
+    heartbeat: Duty,
+    bench: Workbench,
+    clock: Time,
+    factories: Factories,
+    make_post: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A database that stands still and goes on (a migrated machine) refuses nothing: all beats just take that long."""
+    job = claimed(make_post(-SECOND), "living").job_id
+    beats(heartbeat, clock, 11)
+
+    def stands_still(_: object) -> None:
+        clock.now += 8
+        factories.query("update publish_job set lease_until = now() - interval '1 s'")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.clock, "measure", stands_still)
+        beats(heartbeat, clock, 1)
+    assert factories.row("publish_job", job)["status"] == "running"
+    beats(heartbeat, clock, 11)
+
+    assert factories.row("publish_job", job)["status"] == "failed"
+
+
 def test_a_publisher_that_hangs_loses_its_job_like_a_dead_workers(
     heartbeat: Duty, bench: Workbench, clock: Time, factories: Factories, make_post: Any
 ) -> None:

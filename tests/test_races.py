@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 from factories import Factories
 from moves import (
+    DAY,
     POLICY,
     SECOND,
     claim,
@@ -33,7 +34,7 @@ from staging import Stage
 from autoposter.database import DATABASE_AWAY
 from autoposter.lifecycle import INTENT_LASTS, Withdrawn
 from autoposter.recovery import take_over_expired
-from autoposter.store import jobs, leases, looks, posts
+from autoposter.store import account_states, claims, dispatch, jobs, leases, looks, posts, preparations, validations
 from autoposter.store.snapshots import Attempt
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -520,3 +521,75 @@ def test_a_claim_gives_up_waiting_for_a_foreign_program(stage: Stage, make_post:
             late.result(timeout=8)
 
     assert claim(post) is not None
+
+
+def test_a_foreign_program_that_holds_an_account_keeps_no_scan_from_warning_of_the_others(
+    stage: Stage, factories: Factories
+) -> None:
+    """The scan does it, in the thread that dispatches all that falls due."""
+    held, other = factories.account(), factories.account()
+    factories.query("update channel_account set credentials_expire_at = now() + interval '1 day'")
+    warned = {"within": 7 * DAY, "every": DAY, "failures": 3}
+
+    with stage.program() as foreign:
+        foreign("select 1 from channel_account where id = %s for update", (held,))
+        told = outcome(stage.begin(account_states.warn_of_expiry, **warned))
+        assert [account.address for account in told] == [address_of(factories, other)]
+
+    assert [account.address for account in account_states.warn_of_expiry(**warned)] == [address_of(factories, held)]
+
+
+def address_of(factories: Factories, account: int) -> str:
+    of = factories.row("channel_account", account)
+    return f"{of['platform']}:{of['name']}"
+
+
+def test_a_foreign_program_that_holds_a_post_keeps_no_scan_from_taking_the_marks_of_the_others_back(
+    stage: Stage, make_post: Any, post_row: Any
+) -> None:
+    held, other = make_post(SECOND), make_post(SECOND)
+    dispatch.mark_on_time(max_lateness=DAY)
+
+    with stage.program() as foreign:
+        foreign("select 1 from post_instance where id = %s for update", (held,))
+        outcome(stage.begin(dispatch.take_back, [held, other]))
+
+    assert post_row(other)["dispatched_for"] is None
+    assert post_row(held)["dispatched_for"] is not None  # dispatched again when it is overdue
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        partial(preparations.postpone, delay=SECOND),
+        partial(preparations.set_aside, problem="not now"),
+        partial(claims.fail_unreadable, error="not to be read"),
+    ],
+    ids=["postpones", "sets aside", "fails what cannot be read"],
+)
+def test_a_worker_gives_up_waiting_for_a_foreign_program_and_keeps_no_thread(
+    stage: Stage, factories: Factories, make_post: Any, move: Callable[[int], object]
+) -> None:
+    post = make_post(-SECOND, prepare_at=datetime.now(UTC))
+
+    with stage.program() as foreign:
+        foreign("select 1 from post_instance for update")
+        with pytest.raises(DATABASE_AWAY, match="lock timeout"):
+            outcome(stage.begin(move, post))
+
+    move(post)
+
+
+def test_a_flag_is_not_taken_from_a_post_that_a_foreign_program_holds(
+    stage: Stage, make_post: Any, post_row: Any
+) -> None:
+    post = make_post(SECOND)
+    assert validations.flag(post, "so")
+
+    with stage.program() as foreign:
+        foreign("select 1 from post_instance for update")
+        outcome(stage.begin(validations.unflag, post))
+    assert post_row(post)["last_error"] == "It would be refused: so"
+
+    validations.unflag(post)
+    assert post_row(post)["last_error"] is None

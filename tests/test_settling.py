@@ -75,3 +75,28 @@ def test_outcomes_that_wait_for_a_program_that_holds_their_posts_leave_connectio
     stage.close()
 
     assert factories.query("select distinct status from post_instance") == [("Posted",)]
+
+
+def test_outcomes_that_wait_for_a_program_that_holds_their_account_leave_connections_to_others(
+    make_post: Any, database_url: str, factories: Any
+) -> None:
+    stage = Stage(database_url)
+    limited = [intended(make_post(-SECOND)) for _ in range(POOL_SIZE)]
+    free = make_post(-SECOND)
+    settled: list[Future[None]] = []
+
+    with stage.program() as owner:
+        owner("select 1 from channel_account where id = any(%s) for no key update", ([a.account.id for a in limited],))
+        for attempt in limited:
+            outcome = Refused(ErrorKind.RATE_LIMITED, "too many calls")
+            settled.append(
+                stage.begin(settle, attempt, outcome, policy=POLICY, ended_at=datetime.now(UTC), evidence={})
+            )
+        stage.wait_until_blocked(2)
+        assert receive(intended(free))
+    for each in settled:
+        each.result(timeout=10)
+    stage.close()
+
+    paused = "select count(*) from publish_job where error_kind = 'rate_limited'"
+    assert factories.query(paused) == [(POOL_SIZE,)]

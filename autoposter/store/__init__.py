@@ -33,6 +33,11 @@ def _failed(post_id: str, scheduled_for: str, rate_limited: str) -> str:
     )
 
 
+#: Goes before a statement that writes down what happened: so long it waits for another program that holds a row, before
+#: it lets its connection go to other threads.  So short because a settlement holds the job's row meanwhile, and leases
+#: must be renewed.
+BRIEFLY = "set local lock_timeout = '300ms';"
+
 #: Goes before a statement that promises a call.  A database or user set to `synchronous_commit = off` would forget the
 #: promise in a crash although it was confirmed, and the call would be made twice.  Stronger settings are left alone.
 DURABLE = "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off';"

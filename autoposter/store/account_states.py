@@ -2,6 +2,8 @@
 
 Whatever is written of credentials is guarded by `credentials_version`, so that it counts only for those that were
 looked at: a person's reconnect changes the version, and wins.
+
+Each raises OperationalError where another program holds the account's row: nobody keeps a connection to wait for it.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autoposter.database import row, rows, single_statement
+from autoposter.store import BRIEFLY
 from autoposter.store.snapshots import AccountRow, account_of
 
 
@@ -21,7 +24,7 @@ def pause(account_id: int, pause_for: timedelta, reason: str) -> bool:
     with single_statement():
         return bool(
             row(
-                "update channel_account set paused_until = greatest(paused_until, now() + %(pause_for)s),"
+                BRIEFLY + "update channel_account set paused_until = greatest(paused_until, now() + %(pause_for)s),"
                 " last_error = %(reason)s where id = %(id)s returning id",
                 {"id": account_id, "pause_for": pause_for, "reason": reason},
             )
@@ -37,7 +40,7 @@ def disconnect(account_id: int, *, credentials_version: int, reason: str) -> boo
     with single_statement():
         return bool(
             row(
-                "update channel_account set status = 'disconnected', last_error = %(reason)s"
+                BRIEFLY + "update channel_account set status = 'disconnected', last_error = %(reason)s"
                 " where id = %(id)s and status = 'active' and credentials_version = %(version)s"
                 " and (refreshing_until is null or refreshing_until <= now()) returning id",
                 {"id": account_id, "version": credentials_version, "reason": reason},
@@ -88,7 +91,8 @@ def begin_refresh(account_id: int, *, until: datetime, credentials_version: int 
     """
     with single_statement():
         found = row(
-            """
+            BRIEFLY
+            + """
             update channel_account a set refreshing_until = %(until)s
              where a.id = %(id)s and a.status = 'active'
                and (a.refreshing_until is null or a.refreshing_until <= now() or a.refreshing_until = %(until)s)
@@ -112,7 +116,8 @@ def write_refreshed(
     with single_statement():
         return bool(
             row(
-                """
+                BRIEFLY
+                + """
                 update channel_account
                    set credentials = %(text)s, credentials_version = %(version)s + 1,
                        credentials_expire_at = %(expire_at)s, refresh_at = %(refresh_at)s,
@@ -139,7 +144,8 @@ def end_refresh(account_id: int, *, until: datetime, reason: str | None) -> bool
     with single_statement():
         return bool(
             row(
-                """
+                BRIEFLY
+                + """
                 update channel_account
                    set refreshing_until = null,
                        refresh_at = case when %(reason)s::text is not null then
@@ -166,16 +172,21 @@ class Expiring:
 def warn_of_expiry(*, within: timedelta, every: timedelta, failures: int) -> list[Expiring]:
     """The accounts whose credentials expire within a time and are not refreshed, or failed to be so often.
 
-    Each is told once in `every`, by whoever comes first; the second finds it told.
+    Each is told once in `every`, by whoever comes first; the second finds it told.  The scan makes this move, and waits
+    for nobody: an account that another program holds is told of the next time.
     """
     with single_statement():
         found = rows(
             """
-            update channel_account set expiry_warned_at = now()
-             where status = 'active' and credentials_expire_at < now() + %(within)s
-               and (refresh_at is null or refresh_failures >= %(failures)s)
-               and (expiry_warned_at is null or expiry_warned_at < now() - %(every)s)
-            returning platform || ':' || name as address, credentials_expire_at as expire_at""",
+            with untold as (
+                select id from channel_account
+                 where status = 'active' and credentials_expire_at < now() + %(within)s
+                   and (refresh_at is null or refresh_failures >= %(failures)s)
+                   and (expiry_warned_at is null or expiry_warned_at < now() - %(every)s)
+                   for update skip locked
+            )
+            update channel_account a set expiry_warned_at = now() from untold where a.id = untold.id
+            returning a.platform || ':' || a.name as address, a.credentials_expire_at as expire_at""",
             {"within": within, "every": every, "failures": failures},
         )
     return [Expiring(**account) for account in found]

@@ -9,7 +9,7 @@ import json
 from datetime import timedelta
 
 from autoposter.database import row, single_statement, transaction
-from autoposter.store import DUE, NOT_TOO_LATE, failures_of, rate_limits_of
+from autoposter.store import BRIEFLY, DUE, NOT_TOO_LATE, failures_of, rate_limits_of
 from autoposter.store.leases import LEASE
 from autoposter.store.ledger import restore_from_ledger
 from autoposter.store.snapshots import READ, Attempt, account_of, content_of, idempotency_key
@@ -126,7 +126,7 @@ def fail_unreadable(post_id: int, error: str) -> bool:
     with single_statement():
         return bool(
             row(
-                f"update post_instance p set status = 'Failed', last_error = %(error)s"
+                f"{BRIEFLY} update post_instance p set status = 'Failed', last_error = %(error)s"
                 f" where p.id = %(post_id)s and {DUE} and p.due_at <= now() + %(lead)s returning p.id",
                 {"post_id": post_id, "error": error, "lead": CLAIM_LEAD},
             )

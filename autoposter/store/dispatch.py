@@ -122,10 +122,17 @@ def _mark(when: str, *, max_lateness: timedelta | None, limit: int) -> list[Disp
 
 
 def take_back(post_ids: Collection[int]) -> None:
-    """Forget that these posts were dispatched: their messages did not reach the broker."""
+    """Forget that these posts were dispatched: their messages did not reach the broker.
+
+    What another program holds is dispatched again when it is overdue: the scan waits for nobody.
+    """
     with single_statement():
         execute(
-            "update post_instance set dispatched_for = null where id = any(%(ids)s) and status = 'Scheduled'",
+            """
+            with free as (
+                select id from post_instance where id = any(%(ids)s) and status = 'Scheduled' for update skip locked
+            )
+            update post_instance p set dispatched_for = null from free where p.id = free.id""",
             {"ids": list(post_ids)},
         )
 

@@ -12,17 +12,11 @@ from typing import Any
 
 from autoposter.database import row, single_statement
 from autoposter.lifecycle import Confirmed, ErrorKind, Settlement, Status
-from autoposter.store import CLAIMED, DURABLE, STILL_CLAIMED
+from autoposter.store import BRIEFLY, CLAIMED, DURABLE, STILL_CLAIMED
 from autoposter.store.snapshots import Attempt
 
 #: So long an intent waits for another program that holds the post's row: a later one would not be acted upon.
 LOCK_TIMEOUT = "2s"
-
-#: So long a settlement waits for another program that holds the post's row, before it lets its connection go to other
-#: threads for a second.  As short, because it holds the job's row meanwhile, whose lease must be renewed.
-SETTLE_TIMEOUT = "300ms"
-
-_BRIEFLY = f"set local lock_timeout = '{SETTLE_TIMEOUT}';"
 
 
 def intend(attempt: Attempt, prepared: dict[str, Any]) -> datetime | None:
@@ -91,7 +85,7 @@ def settle_receipt(job_id: int, receipt: Confirmed, *, posted_at: datetime, evid
     with single_statement():
         return bool(
             row(
-                _BRIEFLY
+                BRIEFLY
                 + """
                 with job as (
                     update publish_job
@@ -158,7 +152,7 @@ def settle_refusal(ending: Ending) -> bool:
         return bool(
             row(
                 f"""
-                {_BRIEFLY}
+                {BRIEFLY}
                 with job as (
                     update publish_job
                        set status = %(job_status)s, error_kind = %(kind)s, error = %(error)s,
@@ -221,7 +215,7 @@ def _keep_unknown(ending: Ending, job: str, *, post: str | None, look_at: dateti
         return bool(
             row(
                 f"""
-                {_BRIEFLY}
+                {BRIEFLY}
                 with job as (
                     update publish_job set {job} evidence = coalesce(evidence, '{{}}') || %(evidence)s
                      where {_OURS} and intent_at is not null

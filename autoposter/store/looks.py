@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autoposter.database import row, rows, single_statement
-from autoposter.store import CLAIMED, DURABLE, STILL_CLAIMED, failures_of
+from autoposter.store import BRIEFLY, CLAIMED, DURABLE, STILL_CLAIMED, failures_of
 from autoposter.store.leases import LEASE
 from autoposter.store.snapshots import Attempt, account_of
 
@@ -80,6 +80,7 @@ def put_off_unreadable(job_id: int, *, worker: str, pause: timedelta, give_up_af
     with single_statement():
         given_up = row(
             f"""
+            {BRIEFLY}
             with job as (
                 update publish_job
                    set lease_until = null,

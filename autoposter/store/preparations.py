@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.database import execute, row, rows, single_statement, transaction
-from autoposter.store import DUE
+from autoposter.store import BRIEFLY, DUE
 from autoposter.store.snapshots import READ, Snapshot, snapshot_of
 
 #: Preparations of one scan.
@@ -148,8 +148,8 @@ def postpone(post_id: int, delay: timedelta) -> None:
     """Prepare later: the platform is in trouble."""
     with single_statement():
         row(
-            f"update post_instance p set prepare_at = {ASK_AGAIN} where id = %(id)s and prepare_at is not null"
-            " returning id",
+            f"{BRIEFLY} update post_instance p set prepare_at = {ASK_AGAIN}"
+            " where id = %(id)s and prepare_at is not null returning id",
             {"id": post_id, "delay": delay, "last_question": LAST_QUESTION},
         )
 
@@ -169,7 +169,7 @@ def set_aside(post_id: int, problem: str) -> None:
     """Not now: what stands in its rows is in the way.  The minute scan begins anew, in case it is mended by then."""
     with single_statement():
         execute(
-            "update post_instance set prepare_at = null, last_error = %(problem)s, dispatched_for = null"
+            f"{BRIEFLY} update post_instance set prepare_at = null, last_error = %(problem)s, dispatched_for = null"
             " where id = %(id)s and status = 'Scheduled'",
             {"id": post_id, "problem": problem},
         )

@@ -73,10 +73,15 @@ def flag(post_id: int, problem: str) -> bool:
 
 
 def unflag(post_id: int) -> None:
-    """Take back what a validation noted: the post is mended."""
+    """Take back what a validation noted: the post is mended.  One that another program holds keeps it for now."""
     with single_statement():
         execute(
-            "update post_instance set last_error = null where id = %(id)s and status = 'Scheduled'"
-            " and starts_with(last_error, %(flag)s)",
+            """
+            with free as (
+                select id from post_instance
+                 where id = %(id)s and status = 'Scheduled' and starts_with(last_error, %(flag)s)
+                   for update skip locked
+            )
+            update post_instance p set last_error = null from free where p.id = free.id""",
             {"id": post_id, "flag": FLAG},
         )
