@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from queue import SimpleQueue
 
 from autoposter.database import OwnConnection, database_time
 from autoposter.duty import BEAT
@@ -33,6 +34,7 @@ class Heartbeat:
         self._bench = bench
         self._sign_of_life = sign_of_life
         self._connection = OwnConnection()
+        self._untold: SimpleQueue[tuple[str, int]] = SimpleQueue()
         self._unbroken_since: float | None = None
         self._failed = False
         self._last_beat = self._last_renewal = self._last_sign = 0.0
@@ -62,4 +64,13 @@ class Heartbeat:
         if time.monotonic() - started > HELD_UP:
             self._unbroken_since = None  # the database stood still: nobody has renewed, and the living do so now
         elif started - self._unbroken_since >= UNBROKEN.total_seconds():
-            take_over_expired(self._bench.policy, self._bench.announce)
+            take_over_expired(self._bench.policy, lambda event, job_id: self._untold.put((event, job_id)))
+
+    def tell(self) -> None:
+        """Announce what was taken over and ended its post, for about a second at most.
+
+        For another thread than the heartbeat's: a slow broker must not let leases expire.
+        """
+        until = time.monotonic() + BEAT.total_seconds()
+        while not self._untold.empty() and time.monotonic() < until:
+            self._bench.announce(*self._untold.get())

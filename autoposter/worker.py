@@ -86,6 +86,7 @@ class WorkerDuties(dramatiq.Middleware):
         self._stopped = threading.Event()
         self._unfit = threading.Event()
         self._duties: list[Duty] = []
+        self._heartbeat = Heartbeat(bench, self._sign_of_life)
         self._scans_connection = OwnConnection()
         self._row = workers.WorkerRow(
             id=bench.worker,
@@ -114,9 +115,8 @@ class WorkerDuties(dramatiq.Middleware):
             worker.worker_threads,
             ", ".join(self._row.platforms) or "none",
         )
-        heartbeat = Heartbeat(self._bench, self._sign_of_life)
         self._duties = [
-            Duty("heartbeat", heartbeat.beat, until=self._stopped),
+            Duty("heartbeat", self._heartbeat.beat, until=self._stopped),
             Duty("scan", self._scan_once, until=self._stopping),
         ]
         for duty in self._duties:
@@ -160,6 +160,7 @@ class WorkerDuties(dramatiq.Middleware):
 
     def _scan_once(self) -> timedelta:
         with self._scans_connection.in_use():
+            self._heartbeat.tell()
             found = self._scan()
             self._do_chores()
         return SCAN_AGAIN if found.more else BEAT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -258,6 +259,25 @@ def test_a_beat_that_was_held_up_by_the_database_takes_nothing_over_before_the_l
     beats(heartbeat, clock, 11)
 
     assert factories.row("publish_job", job)["status"] == "failed"
+
+
+def test_a_heartbeat_waits_for_no_broker_that_is_slow_to_take_what_it_tells(
+    database: Any, clock: Time, factories: Factories, make_post: Any
+) -> None:
+    told: list[str] = []
+    policy = replace(puppets.POLICY, max_attempts=1)
+    bench = replace(puppets.bench("w1"), policy=policy, announce=lambda event, _: told.append(event))
+    beating = Heartbeat(bench, lambda: None)
+    claimed(make_post(-SECOND), "dead")
+    factories.query("update publish_job set lease_until = now() - interval '1 s'")
+
+    beats(Duty("heartbeat", beating.beat, until=threading.Event()), clock, 11)
+    assert factories.query("select status from post_instance") == [("Failed",)]
+    assert told == []
+    beating.tell()
+    beating.tell()
+
+    assert told == ["autoposter_post_failed"]
 
 
 def test_a_publisher_that_hangs_loses_its_job_like_a_dead_workers(
