@@ -21,16 +21,22 @@ from autoposter.store.accounts import AccountInfo
 
 def parsed(publisher: type[Publisher], given: Mapping[str, Any]) -> tuple[BaseModel, BaseModel]:
     """The publisher's `Settings` and `Credentials` with what was given.  Raises WrongUsage, without any value."""
-    known = fields(publisher)
     for key in given:
-        if key not in known:
-            raise WrongUsage(unknown(f"{publisher.platform} accounts have no {key!r}", key, known))
+        refuse_unknown(publisher, key)
     _refuse_missing(publisher, given, required(publisher))
     return _built(publisher.Settings, given, secret=False), _built(publisher.Credentials, given, secret=True)
 
 
+def refuse_unknown(publisher: type[Publisher], key: str) -> None:
+    """Raises WrongUsage for a key that accounts of this platform do not have."""
+    known = fields(publisher)
+    if key not in known:
+        raise WrongUsage(unknown(f"{publisher.platform} accounts have no {key!r}", key, known))
+
+
 def _refuse_missing(publisher: type[Publisher], given: Mapping[str, Any], needed: Iterable[str]) -> None:
-    missing = [key for key in needed if key not in given]
+    """An empty text is what an unset variable leaves in a script: as good as none."""
+    missing = [key for key in needed if not str(given.get(key, "")).strip()]
     if missing:
         raise WrongUsage(
             f"{publisher.platform} accounts also need {', '.join(missing)}:"
@@ -53,6 +59,11 @@ def required(publisher: type[Publisher]) -> list[str]:
     """The keys without which an account cannot be connected, settings first."""
     both = publisher.Settings.model_fields | publisher.Credentials.model_fields
     return [name for name, field in both.items() if field.is_required()]
+
+
+def needs_secrets(publisher: type[Publisher]) -> bool:
+    """Whether no account can be connected without credentials."""
+    return any(is_secret(publisher, key) for key in required(publisher))
 
 
 def is_secret(publisher: type[Publisher], key: str) -> bool:

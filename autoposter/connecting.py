@@ -57,9 +57,7 @@ def choices(publisher: type[Publisher], given: Mapping[str, Any]) -> list[Choice
     account = _nobody_yet(publisher.Settings.model_construct(**known), credentials)
     with _asked(publisher, account) as asked:
         there = [_offered(one, publisher) for one in _some(asked.choices())]
-    fits = [
-        one for one in there if all(str(given[key]) == str(one.settings[key]) for key in one.settings if key in given)
-    ]
+    fits = [one for one in there if _agrees(one, given)]
     if there and not fits:
         raise Refused(f"These credentials do not lead to that account; they lead to {_listed(there)}.")
     return fits

@@ -230,3 +230,58 @@ def test_rotating_says_what_it_did_and_when_the_old_key_may_go(terminal: Termina
     assert ran["new"].stdout.startswith("0 credentials were encrypted with the newest key, 1 had been before, 0 do not")
     assert "do not open with AUTOPOSTER_SECRET_KEYS" in ran["neither"].stderr
     assert "is not set" in ran["none"].stderr
+
+
+def test_a_mistake_is_told_before_a_person_has_typed_anything(terminal: Terminal) -> None:
+    misspelt = terminal.talk("accounts add town --set tokn=x")
+    twice = terminal.talk("accounts add town --set page=cafe --set page=bakery")
+    del terminal.environment["AUTOPOSTER_SECRET_KEYS"]
+    without_key = terminal.talk("accounts add town")
+
+    for code, shown in (misspelt, twice, without_key):
+        assert code == 2 and "token (of the user)" not in shown
+    assert "no 'tokn'; did you mean 'token'?" in misspelt[1]
+    assert "page is given twice" in twice[1]
+    assert "AUTOPOSTER_SECRET_KEYS is not set" in without_key[1]
+
+
+def test_an_unset_variable_of_a_script_is_no_token(terminal: Terminal, factories: Factories) -> None:
+    (Path(terminal.environment["PYTHONPATH"]) / "empty").write_text("\n")
+    empty = [f"@{terminal.environment['PYTHONPATH']}/empty", "env:EMPTY", ""]
+    terminal.environment["EMPTY"] = " "
+
+    said = [terminal.run(f"accounts add town --set page=cafe --set token={one}") for one in empty]
+
+    assert [(one.returncode, "need token: give it" in one.stderr) for one in said] == [(2, True)] * 3
+    assert factories.query("select count(*) from channel_account") == [(0,)]
+
+
+def test_a_secret_whose_key_was_forgotten_is_not_repeated(terminal: Terminal) -> None:
+    for secret in ("c2VjcmV0", "c2VjcmV0cw==", "c2VjcmV0LQ="):
+        said = terminal.run(f"accounts add town --set {secret}")
+
+        assert said.returncode == 2 and "--set takes KEY=VALUE" in said.stderr
+        assert "c2Vj" not in said.stderr
+
+
+def test_who_stops_at_the_last_question_is_not_told_that_nothing_was_done(
+    terminal: Terminal, factories: Factories, opened: Callable[[], dict[str, object]]
+) -> None:
+    terminal.run("accounts add town --set token=env:TOKEN --set page=cafe")
+    ((account,),) = factories.query("select id from channel_account")
+    post = factories.post(channel_account_id=account, status="Failed")
+    factories.query(
+        "insert into publish_job (post_instance_id, channel_account_id, attempt, status, scheduled_for, content,"
+        " idempotency_key, error_kind, finished_at)"
+        " values (%s, %s, 1, 'failed', now(), '{}', 'k', 'account', now()) returning id",
+        (post, account),
+    )
+
+    code, shown = terminal.talk(
+        "accounts reconnect Cafe",
+        [("token (of the user): ", " secret-of-ben "), ("refresh_token [none]: ", ""), ("Publish now? ", "\x03")],
+    )
+
+    assert code == 130 and shown.rstrip().endswith("Stopped.")
+    assert opened() == {"token": "page-secret-of-ben"}, "what is pasted brings spaces along"
+    assert factories.row("post_instance", post)["status"] == "Failed"

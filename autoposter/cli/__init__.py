@@ -67,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except TyperException as error:
         return _say(_usage(error), WrongUsage.exit_code)
     except typer.Abort:
-        return _say("Stopped; nothing was done.", 130)
+        return _say("Stopped.", 130)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -38,14 +38,15 @@ def add(
 ) -> None:
     """Connect an account.  Asks for what is missing, and its platform whose it is; secrets are stored encrypted."""
     with session.database() as settings:
-        publisher = Host(settings.plugins).publisher_for(platform)
+        publisher, keyring = Host(settings.plugins).publisher_for(platform), Keyring(settings.secret_keys)
+        keyring.require(needed=accounts.needs_secrets(publisher))
         values = asking.parsed(publisher, given or [])
         if name is None and not asking.can_ask() and not overrides(publisher, "check"):
             raise WrongUsage("The account needs a name: give it with --name.")
         values = asking.completed(publisher, values)
         if name is None and not overrides(publisher, "check"):
             name = asking.name()
-        added = connecting.add(publisher, name, values, Keyring(settings.secret_keys))
+        added = connecting.add(publisher, name, values, keyring)
         print(f"Account {added.account.id} is connected: {_told(added)}.")
         asking.warn_of_secrets(publisher, given or [])
 
@@ -55,10 +56,11 @@ def reconnect(account: Account, given: asking.Given = None) -> None:
     """Give an account new credentials, of the same identity.  Then its failed posts can be retried together."""
     with session.database() as settings:
         found = accounts.show(account)
-        publisher = Host(settings.plugins).publisher_for(found.platform)
+        publisher, keyring = Host(settings.plugins).publisher_for(found.platform), Keyring(settings.secret_keys)
+        keyring.require(needed=accounts.needs_secrets(publisher))
         values = asking.parsed(publisher, given or [])
         values = asking.completed(publisher, values, found.settings)
-        again = connecting.reconnect(publisher, found.id, values, Keyring(settings.secret_keys))
+        again = connecting.reconnect(publisher, found.id, values, keyring)
         print(f"{_told(again)} is connected again, and {again.account.status}.")
         asking.warn_of_secrets(publisher, given or [])
         _offer_to_retry(again.account)

@@ -38,7 +38,12 @@ def can_ask() -> bool:
 
 def parsed(publisher: type[Publisher], given: Iterable[str]) -> dict[str, Any]:
     """The values of `--set`.  Raises WrongUsage."""
-    return dict(_pair(publisher, pair) for pair in given)
+    values: dict[str, Any] = {}
+    for key, value in (_pair(publisher, pair) for pair in given):
+        if key in values:
+            raise WrongUsage(f"{key} is given twice.")
+        values[key] = value
+    return values
 
 
 def warn_of_secrets(publisher: type[Publisher], given: Iterable[str]) -> None:
@@ -55,9 +60,10 @@ def warn_of_secrets(publisher: type[Publisher], given: Iterable[str]) -> None:
 
 def _pair(publisher: type[Publisher], pair: str) -> tuple[str, str]:
     key, equals, value = pair.partition("=")
-    if not equals:
-        # Not repeated: it may be a secret whose key was forgotten.
+    if not equals or (key not in accounts.fields(publisher) and not value.strip("=")):
+        # Not repeated: it may be a secret whose key was forgotten, and some end in "=".
         raise WrongUsage(f"--set takes KEY=VALUE; the keys are {', '.join(accounts.fields(publisher)) or 'none'}.")
+    accounts.refuse_unknown(publisher, key)
     if accounts.is_secret(publisher, key) and _is_elsewhere(value):
         return key, _from_elsewhere(key, value)
     return key, value
@@ -130,7 +136,7 @@ def _answer(key: str, field: FieldInfo, *, secret: bool) -> str:
     answer: str = typer.prompt(
         words, default=None if field.is_required() else "", show_default=False, hide_input=secret
     )
-    return answer
+    return answer.strip()  # what is pasted brings spaces along
 
 
 def _chosen(offered: Sequence[Choice]) -> Choice | None:
