@@ -18,6 +18,7 @@ from autoposter.database import database_time, transaction
 from autoposter.errors import Refused, WrongUsage
 from autoposter.lifecycle import Status
 from autoposter.media.files import steps
+from autoposter.media.sources import shown
 from autoposter.publishers import ContentRejected
 from autoposter.store import posts, reports
 from autoposter.store.posts import NewContent, Resolution
@@ -217,12 +218,12 @@ def _asset(given: object, media_root: Path | None) -> dict[str, str | None]:
 
 def _kind(source: str) -> str:
     if "://" in source and not _is_url(source, {"https", "http"}):  # http: the shelf knows from whom
-        raise WrongUsage(f"{source!r} cannot be used: media are files below the media root, or https addresses.")
+        raise WrongUsage(f"{shown(source)!r} cannot be used: media are files below the media root, or https addresses.")
     name = urlsplit(source).path if "://" in source else source
     kind = KINDS.get(PurePosixPath(name).suffix.lower())
     if kind is None:
         raise WrongUsage(
-            f"{source!r} does not tell whether it is a picture or a video:"
+            f"{shown(source)!r} does not tell whether it is a picture or a video:"
             " its name must end in .jpg, .png, .webp, .mp4, .mov or the like."
         )
     return kind

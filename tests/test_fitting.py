@@ -69,6 +69,14 @@ def test_fitting_twice_makes_one_file(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([first, tmp_path / "door.png"])
 
 
+@pytest.mark.parametrize("name", ["門" * 80 + ".png", "d" * 251 + ".png"])
+def test_a_name_as_long_as_a_name_can_be_is_cut(tmp_path: Path, name: str) -> None:
+    made, file, _ = fitted(tmp_path, picture("PNG"), JPEG_ONLY, name)
+
+    assert made.format == "JPEG"
+    assert len(file.name.encode()) < 255 and file.name[:50] == name[:50]
+
+
 def test_a_file_of_that_name_that_is_another_is_not_written_over(tmp_path: Path) -> None:
     _, file, _ = fitted(tmp_path, picture("PNG"), JPEG_ONLY)
     file.write_bytes(b"somebody else's")

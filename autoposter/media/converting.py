@@ -37,6 +37,9 @@ MOST_PIXELS = 100_000_000
 QUALITIES = (92, 85, 78)
 SMALLER = 0.8
 
+#: So much of a file's name is kept; what is added to it has to fit in as well.
+LONGEST_STEM = 200  # bytes
+
 #: Below this nobody would recognise it any more.
 SMALLEST_SIDE = 64
 
@@ -68,7 +71,8 @@ def fit(root: Path | None, source: str, mime_type: str, limits: PictureLimits, *
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, MemoryError) as error:
             raise ContentRejected(f"{source} ({mime_type}) cannot be converted here: {error}.") from error
     ending = WRITES[written_type][1]
-    name = f"{PurePosixPath(source).stem[:80]}.{hashlib.sha256(data).hexdigest()[:8]}.{ending}"
+    stem = PurePosixPath(source).stem.encode()[:LONGEST_STEM].decode(errors="ignore")
+    name = f"{stem}.{hashlib.sha256(data).hexdigest()[:8]}.{ending}"
     return Fitted(write_beside(root, source, name, data), done)
 
 
