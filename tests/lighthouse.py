@@ -185,7 +185,7 @@ class FakeLighthouse(FakeServer):
         message, lamp = request.body["message"], request.body["lamp"]
         if len(message) > CAPTION_LIMIT or (lamp and self.asked.get(lamp, 0) < 2):
             return Answer.json(200, {"error": 17})
-        return Answer.json(200, {"flash": shown(self.publish(message))})
+        return Answer.json(200, {"flash": shown(self.publish(message, media=1 if lamp else 0))})
 
     @route("GET /flashes")
     def flashes(self, request: Request) -> Answer:

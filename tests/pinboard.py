@@ -78,7 +78,8 @@ class FakePinboard(FakeServer):
             return UNKNOWN_TOKEN
         if any(picture not in self.pictures for picture in request.body["pictures"]):
             return Answer.json(422, {"error": "content"})
-        pin = self.publish(request.body["text"], key=request.headers.get("idempotency-key"))
+        key, pictures = request.headers.get("idempotency-key"), request.body["pictures"]
+        pin = self.publish(request.body["text"], key=key, media=len(pictures))
         return Answer.json(201, {"id": pin.id})
 
     @route("GET /pins/{pin}")

@@ -117,6 +117,12 @@ class ForgetsToWait(Pinboard):
         return {"pictures": [f"picture-of-{media.kind}" for media in post.media]}
 
 
+@wrong("test_what_is_published_shows_its_media[image]", "has 1 media, and what is published shows 0")
+class LeavesThePictureBehind(Pinboard):
+    def send(self, post: Post, prepared: dict[str, Any]) -> httpx2.Response:
+        return super().send(post, {"pictures": []})
+
+
 @wrong("test_media_that_cannot_be_had_publish_nothing[image]", "without its media")
 class GoesWithoutItsPicture(Pinboard):
     def prepare(self, post: Post, prepared: dict[str, Any]) -> dict[str, Any]:

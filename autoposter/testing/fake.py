@@ -51,6 +51,8 @@ class Published:
     text: str
     key: str | None
     at: datetime
+    media: int = 0
+    """How many pictures and videos it shows."""
 
 
 class Platform(Protocol):
@@ -137,12 +139,15 @@ class FakeServer(Server):
 
     # --- memory ------------------------------------------------------------------------------------------------------
 
-    def publish(self, text: str, *, key: str | None = None, id: str | None = None) -> Published:
-        """Show a post to the public.  With a key that it has seen: the post that was made then."""
+    def publish(self, text: str, *, key: str | None = None, id: str | None = None, media: int = 0) -> Published:
+        """Show a post to the public.  With a key that it has seen: the post that was made then.
+
+        Without `id` they are p1, p2, ...  `media`: how many pictures and videos the request brought or named.
+        """
         for post in self._posts:
             if key is not None and post.key == key:
                 return post
-        post = Published(id or f"p{len(self._posts) + 1}", text, key, datetime.now(UTC))
+        post = Published(id or f"p{len(self._posts) + 1}", text, key, datetime.now(UTC), media)
         self._posts.append(post)
         return post
 

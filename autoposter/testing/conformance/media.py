@@ -12,6 +12,7 @@ from autoposter.lifecycle import Confirmed
 from autoposter.outcomes import before_the_call
 from autoposter.publishers import ContentRejected, Media
 from autoposter.testing.conformance.base import Conformance, needs
+from autoposter.testing.conformance.validation import problems
 from autoposter.testing.lab import Lab
 
 #: A film that is too big to be held in memory by every thread of a worker.
@@ -30,6 +31,19 @@ class MediaTests(Conformance):
         attempt = lab.attempt(lab.post(media=(media_example,)))
         assert attempt.platform_post_id, f"A post with {media_example.kind}: {attempt}."
         assert len(lab.platform.published()) == 1
+
+    @needs("media", "no dropped media")
+    def test_what_is_published_shows_its_media(self, lab: Lab, media_example: Media) -> None:
+        """All of them, where it takes two.  The fake counts them: `self.publish(text, media=2)`."""
+        two = lab.post(media=(media_example, media_example))
+        for post in (lab.post(media=(media_example,)), *([] if problems(lab, two) else [two])):
+            attempt = lab.attempt(post)
+            assert attempt.platform_post_id, f"A post with {len(post.media)} media: {attempt}."
+            shown, sent = lab.platform.published()[-1].media, len(post.media)
+            assert shown == sent, (
+                f"The post has {sent} media, and what is published shows {shown}: it went out without its picture, "
+                "or the fake does not say how many the publishing request brought: `self.publish(text, media=...)`."
+            )
 
     @needs("media", "no dropped media")
     def test_media_that_cannot_be_had_publish_nothing(self, lab: Lab, media_example: Media) -> None:

@@ -93,7 +93,7 @@ class FakeFacebook(FakeGraph):
         last = self.published()[-1:]
         if self.refuses_repetition and text and last and last[0].text == text:
             raise Refusal(506, None, "Duplicate status message")
-        post = self.publish(text, id=id)
+        post = self.publish(text, id=id, media=len(uploads))
         self.shown[post.id] = Shown(kind, post.at, request.arrived_at, link, uploads)
         for name in uploads:
             self.uploads[name].used = True

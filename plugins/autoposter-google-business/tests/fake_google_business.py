@@ -205,7 +205,8 @@ class FakeGoogleBusiness(FakeServer):
         said = request.body
         name = f"{place}/localPosts/{2662765504969486360 + len(self.made)}"
         state = "REJECTED" if "REJECT NOW" in said["summary"] else "PROCESSING"
-        at = self.publish(said["summary"], id=name).at if state != "REJECTED" else datetime.now(UTC)
+        photos = len(said.get("media", []))
+        at = self.publish(said["summary"], id=name, media=photos).at if state != "REJECTED" else datetime.now(UTC)
         self.made.append(Made(name, said, at, state, request.arrived_at))
         return self.made[-1]
 

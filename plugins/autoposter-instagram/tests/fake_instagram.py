@@ -241,7 +241,8 @@ class FakeInstagram(FakeGraph):
         if len(self.published()) >= self.quota:
             raise Refusal(9, 2207042, "The publishing quota is used up")
         container.published = True
-        post = self.publish(container.caption, id=f"1792{len(self.published()) + 1:010}", key=container.id)
+        number, media = len(self.published()) + 1, len(container.children) or 1
+        post = self.publish(container.caption, id=f"1792{number:010}", key=container.id, media=media)
         self.kinds[post.id] = container.kind
         self.arrived[post.id] = request.arrived_at
         return {"id": post.id}
