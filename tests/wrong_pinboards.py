@@ -13,7 +13,7 @@ from pinboard import KeyedPinboard, OnThePinboard, Pinboard, raise_if_refused
 from pydantic import BaseModel, ConfigDict, SecretStr
 from wrong_publishers import wrong as wrong_on
 
-from autoposter.publishers import ContentRejected, Media, Post, Receipt, Refreshed, Transient, json_object
+from autoposter.publishers import Choice, ContentRejected, Media, Post, Receipt, Refreshed, Transient, json_object
 
 wrong = partial(wrong_on, suite=OnThePinboard)
 
@@ -264,6 +264,12 @@ class TriesAWrongTokenAgain(Pinboard):
         if answer.status_code == 401:
             raise Transient("The pinboard does not know us today.")
         return answer
+
+
+@wrong("test_choices_tell_one_account_from_another", "nobody could choose")
+class OffersTheSameTwice(Pinboard):
+    def choices(self) -> Iterable[Choice]:
+        return [Choice(name, {}, self.account.credentials) for name in ("Bakery", "Cafe")]
 
 
 @wrong("test_refreshed_credentials_work", "has no time zone")

@@ -1,18 +1,18 @@
-"""`check` and `refresh`: whose token is it, and does it work?"""
+"""`choices`, `check` and `refresh`: whose token is it, and does it work?"""
 
 from __future__ import annotations
 
 import pytest
 
 from autoposter.lifecycle import ErrorKind, Refused
-from autoposter.publishers import AccountCheck, AccountRejected, Refreshed
+from autoposter.publishers import AccountCheck, AccountRejected, Choice, Refreshed
 from autoposter.testing.conformance.base import Conformance, needs
 from autoposter.testing.lab import Lab
 from autoposter.testing.rules import Reply, Rule, outage, refuse
 
 
 class AccountTests(Conformance):
-    """`check` and `refresh`: whose token is it, and does it work?"""
+    """`choices`, `check` and `refresh`: whose token is it, and does it work?"""
 
     @needs("check")
     def test_check_says_whose_token_it_is(self, lab: Lab) -> None:
@@ -59,6 +59,21 @@ class AccountTests(Conformance):
         outcome = lab.attempt_with(lab.wrong_credentials())
         assert isinstance(outcome, Refused) and outcome.kind is ErrorKind.ACCOUNT, f"A wrong token came to {outcome}."
         assert list(lab.platform.published()) == []
+
+    @needs("choices")
+    def test_choices_tell_one_account_from_another(self, lab: Lab) -> None:
+        """Each by `Settings` of its own, with an instance of `Credentials`; none where there is nothing to choose."""
+        with lab.at_work() as (publisher, _wire):
+            offered = list(publisher.choices())
+        for one in offered:
+            assert isinstance(one, Choice), f"choices() gives Choices, and gave {type(one).__name__}."
+            assert isinstance(one.credentials, self.publisher.Credentials), "A choice holds an instance of Credentials."
+            unknown = set(one.settings) - set(self.publisher.Settings.model_fields)
+            assert not unknown, f"Settings has no {', '.join(sorted(unknown))}."
+        which = [sorted(one.settings.items()) for one in offered]
+        assert not any(which.count(one) > 1 for one in which), (
+            "Two choices have the same settings: nobody could choose."
+        )
 
     @needs("refresh")
     def test_refreshed_credentials_work(self, lab: Lab) -> None:

@@ -120,6 +120,7 @@ def _lacks_dropping(what: str) -> Callable[[type[Conformance]], str]:
 #: By the name of a capability, why a publisher lacks it; empty: it has it.
 LACKS: Mapping[str, Callable[[type[Conformance]], str]] = {
     "check": _lacks_method("check"),
+    "choices": _lacks_method("choices"),
     "credentials": lambda suite: "" if suite.publisher.Credentials.model_fields else "it has no credentials",
     "find": lambda suite: "" if can_find(suite.publisher) else "it has no find(), or is BLIND",
     "installed": lambda suite: "" if suite.installed else "it says that no installed plugin brings it",
