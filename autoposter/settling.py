@@ -56,10 +56,6 @@ def settle(
         error=None if isinstance(outcome, Confirmed) else outcome.message,
         evidence=evidence,
     )
-    if settlement.pause_account_for and isinstance(outcome, Refused):
-        pause = settlement.pause_account_for
-        until_written(lambda: account_states.pause(attempt.account.id, pause, outcome.message))
-        log.warning("%s pauses for %s: %s", _account(attempt), pause, outcome.message)
     match outcome:
         case Confirmed():
             if _settle_receipt(attempt, outcome, ended_at or attempt.due_at, evidence):
@@ -76,10 +72,22 @@ def settle(
                     announce("autoposter_post_failed", attempt.job_id)
             else:
                 _lost(attempt, outcome)
+            if settlement.pause_account_for:
+                _pause(attempt.account.id, _account(attempt), settlement.pause_account_for, outcome.message)
 
 
-def rest(publisher: Publisher, secrets: Collection[str]) -> timedelta | None:
-    """Pause an account whose platform has said that its limits are nearly used up; for how long.
+def _pause(account_id: int, name: str, pause: timedelta, reason: str) -> None:
+    """Pause an account, if the database takes it now: no thread waits for it, for the next attempt is told the same."""
+    try:
+        account_states.pause(account_id, pause, reason)
+    except DATABASE_AWAY as error:
+        log.warning("%s does not pause: %s", name, error)
+    else:
+        log.warning("%s pauses for %s: %s", name, pause, reason)
+
+
+def rest(publisher: Publisher, secrets: Collection[str]) -> None:
+    """Pause an account whose platform has said that its limits are nearly used up.
 
     A publisher that cannot say it has no say; where the database cannot take it now, the next attempt asks again.
     """
@@ -87,17 +95,12 @@ def rest(publisher: Publisher, secrets: Collection[str]) -> timedelta | None:
         asked = publisher.pause()
     except BaseException as error:  # SystemExit too: it is the plugin's own, and must not end the thread
         log_trace(error, secrets, "%s: its pause() failed", publisher.account.name)
-        return None
+        return
     if not isinstance(asked, timedelta) or asked <= timedelta(0):
-        return None
+        return
     pause = min(asked, lifecycle.LONGEST_RETRY_AFTER)
-    try:
-        account_states.pause(publisher.account.id, pause, "The platform says that its limits are nearly used up.")
-    except DATABASE_AWAY as error:
-        log.warning("%s does not pause: %s", publisher.account.name, error)
-        return None
-    log.warning("%s (%s) pauses for %s: nearly used up", publisher.platform, publisher.account.name, pause)
-    return pause
+    name = f"{publisher.platform} ({publisher.account.name})"
+    _pause(publisher.account.id, name, pause, "The platform says that its limits are nearly used up.")
 
 
 T = TypeVar("T")
