@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,28 @@ def test_fitting_twice_makes_one_file(tmp_path: Path) -> None:
 
     assert first == second
     assert sorted(tmp_path.iterdir()) == sorted([first, tmp_path / "door.png"])
+
+
+def test_a_folder_that_takes_no_file_is_named_and_not_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.open
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def open_to_read(path: Any, flags: int, *args: Any, **how: Any) -> int:
+        if flags & os.O_CREAT:
+            refuse()
+        return really(path, flags, *args, **how)
+
+    monkeypatch.setattr(os, "open", open_to_read)  # root may write into any folder, so the disk is read-only
+    monkeypatch.setattr(os, "unlink", refuse)
+
+    with pytest.raises(
+        Refused, match=r"^Nothing can be written into the folder of door\.png: Read-only file system\.$"
+    ):
+        fitted(tmp_path, picture("PNG"), JPEG_ONLY)
 
 
 @pytest.mark.parametrize("name", ["門" * 80 + ".png", "d" * 251 + ".png"])

@@ -54,8 +54,10 @@ def write_beside(root: Path | None, source: str, name: str, data: bytes) -> str:
                 os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(scratch, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            raise _as_said(f"Nothing can be written into the folder of {shown(source)}", error) from error
         finally:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # not there; a disk that is read-only says that instead
                 os.unlink(scratch, dir_fd=folder)
     written = "/".join((*steps(root, source)[:-1], name))
     with open_below(root, written) as file:
@@ -109,5 +111,9 @@ def _trouble(source: str, error: OSError) -> PublishError:
         return ContentRejected(f"There is no file {shown(source)} below AUTOPOSTER_MEDIA_ROOT.")
     if error.errno in (errno.ENOTDIR, errno.ELOOP):
         return _no_file(source)
-    says = f"The file {shown(source)} cannot be read or written: {error.strerror}."
+    return _as_said(f"The file {shown(source)} cannot be read", error)
+
+
+def _as_said(what: str, error: OSError) -> PublishError:
+    says = f"{what}: {error.strerror}."
     return ContentRejected(says) if error.errno in LASTING else Transient(says)
