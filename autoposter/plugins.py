@@ -17,6 +17,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from difflib import get_close_matches
 from importlib.metadata import MetadataPathFinder
 from pathlib import Path
 
@@ -148,6 +149,8 @@ class Host:
         reasons = f"No installed plugin publishes on {platform}; there are: {', '.join(self.platforms()) or 'none'}"
         if broken:
             return f"{reasons}; {_are_broken(broken)}."
+        if near := get_close_matches(platform, self.platforms(), n=1, cutoff=0.8):
+            return f"{reasons} (did you mean {near[0]}?)."
         custom = f"autoposter-{platform.replace('_', '-')}"
         return f"{reasons}. Install the one that does (by custom {custom}), then `autoposter posts retry`."
 

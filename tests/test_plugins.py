@@ -239,6 +239,15 @@ def test_an_unknown_platform_is_named_with_those_that_are_there(install: Install
     )
 
 
+def test_a_misspelt_platform_is_answered_with_the_nearest(install: Install) -> None:
+    install("autoposter-board")
+
+    assert (
+        refusal(Host(), "bord")
+        == "No installed plugin publishes on bord; there are: board, stub (did you mean board?)."
+    )
+
+
 def test_a_refusal_is_an_error_for_people() -> None:
     assert issubclass(NoPublisher, AutoposterError)
 
