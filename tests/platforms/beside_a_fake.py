@@ -121,6 +121,11 @@ class PlatformMachines(Machines):
         file.write_bytes(content + box(b"free", f"#{reference}#".encode()))  # no viewer looks at what follows
         return file.name
 
+    def served(self, address: str) -> bytes | None:
+        """What the platform finds at an address of the media's."""
+        file = self._root / address.rpartition("/")[2]
+        return file.read_bytes() if file.is_file() else None
+
     def state_of(self, status: str) -> list[tuple[int, str | None, str | None]]:
         """The posts with a status: id, the platform's id, last error."""
         return [

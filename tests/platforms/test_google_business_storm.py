@@ -68,6 +68,7 @@ def machines(own_servers: OwnServers, google: FakeGoogleBusiness, tmp_path: Path
     made = PlatformMachines(
         own_servers, beside, tmp_path, QuickGoogleBusiness.platform, kinds, {"image": ("terrace.png", PHOTO)}
     )
+    google.fetch = made.served
     yield made
     made.processes.end_all()
     print(made.processes.report())  # pytest shows it only when the test fails

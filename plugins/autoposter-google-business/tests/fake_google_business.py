@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,6 +74,7 @@ class FakeGoogleBusiness(FakeServer):
         self.places = {location: Place(title)}
         self.web = {PHOTO_URL: PHOTO}
         """What stands at which public address."""
+        self.fetch: Callable[[str], bytes | None] = lambda address: self.web.get(address)
         self.made: list[Made] = []
         self.live_after = 1
         self.search_urls = True
@@ -194,12 +195,9 @@ class FakeGoogleBusiness(FakeServer):
             return _invalid("type.googleapis.com/google.rpc.BadRequest", {"fieldViolations": violations})
         if any(media.get("mediaFormat") == "VIDEO" for media in request.body.get("media", [])):
             return failure(500, "INTERNAL", "Internal error encountered.")
-        if found := [*wrong(request.body, self._fetched)]:
+        if found := [*wrong(request.body, self.fetch)]:
             return _validation_error(found, detailed)
         return Answer.json(200, self._shown(self._make(place, request)))
-
-    def _fetched(self, address: str) -> bytes | None:
-        return self.web.get(address.partition("?")[0])
 
     def _make(self, place: str, request: Request) -> Made:
         said = request.body
