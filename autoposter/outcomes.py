@@ -28,8 +28,11 @@ def confirmed(answer: object, secrets: Collection[str]) -> Confirmed:
     """The receipt that `publish` or `find` returned.  Raises TypeError for anything that is none."""
     if not isinstance(answer, Receipt):
         raise TypeError(f"a Receipt was expected, and it returned {type(answer).__name__}")
-    platform_post_id = clean(answer.platform_post_id, secrets, limit=500).strip()
-    if not isinstance(answer.platform_post_id, str) or not platform_post_id:
+    given: object = answer.platform_post_id
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"the platform_post_id of its Receipt is {type(given).__name__}, and must be str")
+    platform_post_id = clean(given or "", secrets, limit=500).strip()
+    if not platform_post_id:
         raise TypeError("its Receipt has no platform_post_id")
     permalink = answer.permalink
     return Confirmed(platform_post_id, clean(permalink, secrets) if isinstance(permalink, str) and permalink else None)

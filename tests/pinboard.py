@@ -240,6 +240,6 @@ class OnThePinboard(PublisherConformance):
         AccountRejected: [refuse(401, '{"error": "token"}')],
         ContentRejected: [refuse(422, '{"error": "content"}')],
         RateLimited: [refuse(429, retry_after="7"), refuse(429, retry_after="date+7")],
-        Transient: [refuse(503, '{"error": "maintenance"}')],
+        Transient: [refuse(503, '{"error": "maintenance"}', retry_after="60")],
     }
     patience = timedelta(seconds=0.4)

@@ -79,7 +79,7 @@ class UploadsOnce(Pinboard):
         return super().prepare(post, prepared)
 
 
-@wrong("test_preparing_goes_by_what_it_was_handed_only", "assert")
+@wrong("test_preparing_goes_by_what_it_was_handed_only", "The pictures belong to another post")
 class RemembersOnTheClass(Pinboard):
     latest: ClassVar[int] = 0
 
@@ -248,7 +248,7 @@ class MakesANewKeyEachTime(KeyedPinboard):
         return self.made[-1]
 
 
-@wrong("test_an_edited_post_is_another_one", "endswith")
+@wrong("test_an_edited_post_is_another_one", "The edited post went out as")
 class KeysByThePost(KeyedPinboard):
     def key(self, post: Post) -> str:
         return f"post-{post.id}"

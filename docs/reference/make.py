@@ -50,7 +50,7 @@ def _hooks() -> list[str]:
 def _suite() -> list[str]:
     """What the conformance suite asks of an author, and what it tests."""
     lines = ["## What the conformance suite is told", "", *list(_section(Conformance))[4:], "## What it tests", ""]
-    for name in (name for base in testing.PublisherConformance.__bases__ for name in vars(base)):
+    for name in (name for base in testing.PublisherConformance.__bases__[::-1] for name in vars(base)):
         if name.startswith("test_"):
             doc = inspect.getdoc(getattr(testing.PublisherConformance, name)) or ""
             lines.append(f"- `{name}`: {' '.join(doc.split())}")

@@ -30,16 +30,16 @@ from autoposter.testing.conformance.validation import ValidationTests
 __all__ = ["PublisherConformance"]
 
 
-class PublisherConformance(
-    DeclarationTests,
-    ValidationTests,
-    PreparationTests,
-    CallTests,
-    MediaTests,
-    AnswerTests,
-    DoubtTests,
-    AccountTests,
+class PublisherConformance(  # pytest runs the last one's tests first: a wrong declaration fails many others
     SecrecyTests,
+    AccountTests,
+    DoubtTests,
+    AnswerTests,
+    MediaTests,
+    CallTests,
+    PreparationTests,
+    ValidationTests,
+    DeclarationTests,
     Conformance,
 ):
     """Subclass it, give `publisher` and `fake`, and say what applies."""

@@ -58,7 +58,8 @@ class AccountTests(Conformance):
         """AccountRejected, from prepare() or publish(), and nothing is published."""
         outcome = lab.attempt_with(lab.wrong_credentials())
         assert isinstance(outcome, Refused) and outcome.kind is ErrorKind.ACCOUNT, f"A wrong token came to {outcome}."
-        assert list(lab.platform.published()) == []
+        shown = list(lab.platform.published())
+        assert shown == [], f"It published with a wrong token: {shown}"
 
     @needs("choices")
     def test_choices_tell_one_account_from_another(self, lab: Lab) -> None:

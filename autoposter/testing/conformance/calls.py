@@ -24,7 +24,8 @@ class CallTests(Conformance):
         """With the platform's own id of it in the receipt, as text."""
         attempt = lab.attempt(lab.post())
         assert attempt.platform_post_id, f"An ordinary post: {attempt}."
-        assert len(lab.platform.published()) == 1
+        shown = len(lab.platform.published())
+        assert shown == 1, f"One post was published, and the platform shows {shown}."
         assert lab.held(attempt.platform_post_id), f"The platform has no post {attempt.platform_post_id!r}."
 
     def test_a_receipt_has_a_text_as_id_and_an_address(self, lab: Lab) -> None:
@@ -33,8 +34,9 @@ class CallTests(Conformance):
         prepared = lab.prepare(post)
         with lab.at_work() as (publisher, _wire):
             receipt = publisher.publish(post, prepared)
-        assert isinstance(receipt, Receipt)
-        assert isinstance(receipt.platform_post_id, str), "platform_post_id must be a str."
+        assert isinstance(receipt, Receipt), f"publish() returned {type(receipt).__name__}; it must return a Receipt."
+        kind = type(receipt.platform_post_id).__name__
+        assert kind == "str", f"platform_post_id is {kind}, and must be str."
         if receipt.permalink is not None:
             parts = urlsplit(receipt.permalink)
             assert parts.scheme in ("http", "https") and parts.netloc, f"{receipt.permalink!r} is no web address."
@@ -42,9 +44,10 @@ class CallTests(Conformance):
     def test_the_caption_arrives_whole(self, lab: Lab) -> None:
         """Quotes, line ends and emoji too."""
         post = lab.post()
-        lab.attempt(post)
-        (published,) = lab.platform.published()
-        assert post.caption in published.text
+        attempt = lab.attempt(post)
+        texts = [published.text for published in lab.platform.published()]
+        assert texts, f"Nothing is published: {attempt}."
+        assert post.caption in texts[-1], f"The caption is {post.caption!r}, and what is published says {texts[-1]!r}."
 
     @needs("link", "wire")
     def test_a_link_is_published_or_refused(self, lab: Lab) -> None:
@@ -110,4 +113,6 @@ class CallTests(Conformance):
     def test_two_posts_are_two(self, lab: Lab) -> None:
         """Also with the same text: their owner wants both."""
         ids = {lab.attempt(lab.post()).platform_post_id for _ in range(2)}
-        assert None not in ids and len(ids) == len(lab.platform.published()) == 2
+        shown = len(lab.platform.published())
+        assert shown == 2, f"Two posts with the same text were published, and the platform shows {shown}."
+        assert None not in ids and len(ids) == 2, f"Two posts are out, and their receipts say {ids}."

@@ -20,12 +20,15 @@ class DeclarationTests(Conformance):
 
     def test_its_declaration_has_no_faults(self) -> None:
         """As the host checks it when the plugin is loaded."""
-        assert list(faults(self.publisher)) == []
+        found = list(faults(self.publisher))
+        assert found == [], f"The host refuses this publisher: {found}"
 
     @needs("installed")
     def test_an_installed_plugin_brings_it(self) -> None:
         """Otherwise autoposter never sees it.  Install the plugin: `pip install -e .`"""
-        assert Host().publisher_for(self.publisher.platform) is self.publisher
+        name = self.publisher.platform
+        installed = Host().publisher_for(name)
+        assert installed is self.publisher, f"Installed for {name!r} is {installed}: install it with pip install -e ."
 
     def test_a_blind_one_has_no_find(self) -> None:
         """It would never be called."""

@@ -25,9 +25,9 @@ class DoubtTests(Conformance):
         if isinstance(lab.platform, FakeServer):
             lab.platform.listing_lag = timedelta(0)
             lab.follow(accept_then(Reply.RESET, times=1))
-        lab.attempt(post, prepared)
+        attempt = lab.attempt(post, prepared)
         posts = lab.platform.published()
-        assert len(posts) == before + 1
+        assert len(posts) == before + 1, f"The platform shows {len(posts)} posts; it showed {before} before: {attempt}."
         return posts[-1].id
 
     @needs("find")
@@ -43,7 +43,8 @@ class DoubtTests(Conformance):
     @needs("find")
     def test_find_finds_nothing_where_nothing_went_out(self, lab: Lab) -> None:
         """None, and no error: nothing went out, and it can be sent again."""
-        assert lab.find(lab.post()) is None
+        found = lab.find(lab.post())
+        assert found is None, f"Nothing went out, and find() says {found}."
 
     @needs("find")
     def test_find_is_not_fooled_by_an_older_post_with_the_same_text(self, lab: Lab) -> None:
@@ -100,7 +101,7 @@ class DoubtTests(Conformance):
         except Exception:
             return
         assert found is not None, "The platform gave no answer, and find() says that nothing went out."
-        assert found.platform_post_id == there
+        assert found.platform_post_id == there, f"It is {there}, and find() says {found.platform_post_id}."
 
     @needs("find", "refusals")
     def test_find_does_not_take_a_refused_question_for_a_refused_post(
@@ -121,12 +122,13 @@ class DoubtTests(Conformance):
         except Exception:
             return
         assert found is not None, "The platform refused to answer, and find() says that nothing went out."
-        assert found.platform_post_id == there
+        assert found.platform_post_id == there, f"It is {there}, and find() says {found.platform_post_id}."
 
     @needs("find", "wire")
     def test_find_after_is_longer_than_the_listing_lags(self, lab: Lab) -> None:
         """`listing_lag` of the fake is the platform's; "not there" counts after `find_after`."""
-        assert self.publisher.find_after >= lab.server.listing_lag
+        after, lag = self.publisher.find_after, lab.server.listing_lag
+        assert after >= lag, f"A new post may be missing for {lag} (`listing_lag`); find_after is {after}: too early."
 
     @needs("find", "wire")
     def test_find_sends_no_publishing_request(self, lab: Lab) -> None:
@@ -163,4 +165,5 @@ class DoubtTests(Conformance):
         edited = replace(post, caption=post.caption + " Edited.", idempotency_key=post.idempotency_key + "-edited")
         for one in (post, edited):
             lab.attempt(one)
-        assert [published.text for published in lab.platform.published()][-1].endswith("Edited.")
+        texts = [published.text for published in lab.platform.published()]
+        assert texts and texts[-1].endswith("Edited."), f"The edited post went out as {texts[-1:]}."

@@ -27,13 +27,15 @@ class PreparationTests(Conformance):
     @needs("prepare")
     def test_what_is_prepared_is_small_json(self, lab: Lab) -> None:
         """It is kept in a row, and comes back from there."""
-        assert len(str(lab.prepare(self.full(lab)))) < LARGEST_PREPARED
+        size = len(str(lab.prepare(self.full(lab))))
+        assert size < LARGEST_PREPARED, f"It has {size:,} characters; a row keeps {LARGEST_PREPARED:,}."
 
     @needs("prepare")
     def test_preparing_publishes_nothing(self, lab: Lab) -> None:
         """It runs ahead of the due time, and again whenever it was lost."""
         lab.prepare(self.full(lab))
-        assert list(lab.platform.published()) == []
+        shown = list(lab.platform.published())
+        assert shown == [], f"prepare() has published: {shown}"
 
     @needs("prepare")
     def test_preparing_may_be_repeated_from_the_beginning(self, lab: Lab) -> None:
@@ -42,7 +44,8 @@ class PreparationTests(Conformance):
         lab.prepare(post)
         attempt = lab.attempt(post, lab.prepare(post))
         assert attempt.platform_post_id, f"Prepared twice, {attempt}."
-        assert len(lab.platform.published()) == 1
+        shown = len(lab.platform.published())
+        assert shown == 1, f"Prepared twice and published once, the platform shows {shown} posts."
 
     @needs("prepare", "wire")
     def test_what_is_ready_is_not_uploaded_again(self, lab: Lab) -> None:
@@ -58,8 +61,11 @@ class PreparationTests(Conformance):
         """Two posts in turn, each with its own: no state is left on the class."""
         posts = [self.full(lab), self.full(lab)]
         prepared = [lab.prepare(post) for post in posts]
-        ids = [lab.attempt(post, ready).platform_post_id for post, ready in zip(posts, prepared, strict=True)]
-        assert None not in ids and len(set(ids)) == len(lab.platform.published()) == 2
+        attempts = [lab.attempt(post, ready) for post, ready in zip(posts, prepared, strict=True)]
+        for attempt in attempts:
+            assert attempt.platform_post_id, f"Two posts were prepared before the first went out: {attempt}."
+        shown = len(lab.platform.published())
+        assert shown == 2, f"Two posts were published, and the platform shows {shown}."
 
     @needs("prepare", "wire")
     @pytest.mark.parametrize("rule", [outage(times=1), refuse(500, "{}", times=1)], ids=["502", "500"])

@@ -34,12 +34,14 @@ class ValidationTests(Conformance):
 
     def test_an_ordinary_post_is_valid(self, lab: Lab) -> None:
         """The post of the suite (`post = ...`) must be one that the platform takes."""
-        assert problems(lab, lab.post()) == []
+        found = problems(lab, lab.post())
+        assert found == [], f"The ordinary post would be refused: {found}"
 
     def test_media_that_it_takes_are_valid(self, lab: Lab) -> None:
         """Likewise the `media`, each by itself."""
         for media in self.media:
-            assert problems(lab, lab.post(media=(media,))) == []
+            found = problems(lab, lab.post(media=(media,)))
+            assert found == [], f"A post with this {media.kind} of `media` would be refused: {found}"
 
     @needs("validate")
     def test_the_limits_of_the_platform_are_listed(self) -> None:
@@ -56,14 +58,16 @@ class ValidationTests(Conformance):
     @pytest.mark.parametrize("kind", ["image", "video"])
     def test_media_that_it_does_not_take_are_refused(self, lab: Lab, kind: str) -> None:
         """A post must not go out without its picture.  It takes media: list examples in `media`."""
-        assert problems(lab, lab.post(media=(make_media("image" if kind == "image" else "video"),)))
+        post = lab.post(media=(make_media("image" if kind == "image" else "video"),))
+        assert problems(lab, post), f"validate() lets a post with {kind} pass, and `media` names none that it takes."
 
     def test_validating_needs_no_credentials(self, lab: Lab) -> None:
         """Who schedules has no key to them: `Credentials.model_construct()` is all that it gets, from its making on."""
         account = make_account(self.publisher, lab.platform.settings, lab.platform.credentials)
         without = replace(account, credentials=self.publisher.Credentials.model_construct())
         with Wire() as wire:
-            assert list(self.publisher(without, wire.client).validate(lab.post())) == []
+            found = list(self.publisher(without, wire.client).validate(lab.post()))
+            assert found == [], f"Without credentials, validate() refuses the ordinary post: {found}"
 
     def test_nothing_that_is_odd_makes_it_raise(self, lab: Lab) -> None:
         """An odd post has problems; it is none: what is raised here ends the post as a bug of the plugin."""
