@@ -17,6 +17,7 @@ from autoposter.assembling import Unequipped
 from autoposter.credentials import Keyring, revealed
 from autoposter.database import database_time, transaction
 from autoposter.errors import AutoposterError, Refused, WrongUsage
+from autoposter.lifecycle import AccountStatus
 from autoposter.outcomes import trouble, words_of
 from autoposter.plugins import Host
 from autoposter.publishers import Account, AccountCheck, AccountRejected, Choice, Publisher, PublishError
@@ -202,8 +203,9 @@ def _taken(platform: str, name: str, identity: str | None) -> Refused:
 def check(account: int | str, host: Host, keyring: Keyring) -> Found:
     """Ask an account's platform whether its credentials work, and note the answer.
 
-    Raises Refused where they do not: the account is `disconnected`, unless it was reconnected meanwhile.  Raises
-    Refused, too, where the platform gives no answer: then nothing is changed.
+    Raises Refused where they do not: the account is `disconnected`, unless it was reconnected meanwhile, or is due to
+    be refreshed: those that come may work, and a disconnected account is not refreshed.  Raises Refused, too, where the
+    platform gives no answer: then nothing is changed.
     """
     found = accounts.show(account)
     kind = host.publisher_for(found.platform)
@@ -216,6 +218,10 @@ def check(account: int | str, host: Host, keyring: Keyring) -> Found:
     except Unequipped as error:
         raise Refused(str(error)) from None
     except _No as no:
+        if found.status is AccountStatus.ACTIVE and found.refresh_at and found.refresh_at <= database_time():
+            raise Refused(
+                f"{found.address} does not work: {no} A worker is about to refresh its credentials: check again then."
+            ) from None
         account_states.disconnect(row.id, credentials_version=row.credentials_version, reason=str(no))
         raise Refused(
             f"{found.address} does not work: {no}"

@@ -350,6 +350,17 @@ def test_a_check_that_is_answered_with_no_disconnects_and_one_without_an_answer_
     assert (after["status"], after["last_error"]) == ("disconnected", "revoked")
 
 
+def test_a_no_to_credentials_that_wait_to_be_refreshed_disconnects_nobody(keyring, factories):
+    account = connecting.add(Town, "Shop", CAFE, keyring).account
+    Town.says["check"] = returns(AccountCheck(ok=False, problem="expired"))
+    factories.query("update channel_account set refresh_at = now() - interval '1 s'")
+
+    with pytest.raises(Refused, match="does not work: expired A worker is about to refresh its credentials"):
+        check(keyring)
+
+    assert factories.row("channel_account", account.id)["status"] == "active", "else nobody would refresh them"
+
+
 def test_a_check_with_the_wrong_key_is_one_sentence_and_changes_nothing(keyring, factories):
     account = connecting.add(Town, "Shop", CAFE, keyring).account
     before = factories.row("channel_account", account.id)
