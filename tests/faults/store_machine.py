@@ -7,7 +7,8 @@ from typing import Any
 
 import hypothesis
 from faults.judged_store import Act
-from faults.store_actors import OWNER, StoreActors
+from faults.store_actors import OWNER
+from faults.store_races import StoreRaces
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
@@ -34,11 +35,11 @@ LUCK = st.integers(0, 2**20)
 #: its frozen process has the receipt; misjudged: a person then said that it is not there.
 STAGES = [
     *["fresh", "claimed", "promised", "called", "answered", "unknown"],
-    *["looked at", "unconfirmed", "doubted", "misjudged", "posted", "failed", "late", "late"],
+    *["looked at", "unconfirmed", "doubted", "misjudged", "misjudged", "posted", "failed", "late", "late"],
 ]
 
 
-class StoreMachine(StoreActors):
+class StoreMachine(StoreRaces):
     """The rules."""
 
     def teardown(self) -> None:
