@@ -39,7 +39,7 @@ def user(run_processes: Processes, fresh: Factories, tmp_path: Path) -> User:
 def test_a_user_connects_a_page_and_sees_where_the_posts_are_until_its_token_expires(
     user: User, cafe: FakeFacebook
 ) -> None:
-    user.connects("facebook", "cafe", cafe.settings, cafe.credentials)
+    user.connects("facebook", "cafe", cafe.settings, {"access_token": "the-user-token"})  # the Page's own is kept
     posts = [
         user.schedules("cafe", "We are open."),
         user.schedules("cafe", "The menu.", "--link", "https://cafe.example/menu"),
