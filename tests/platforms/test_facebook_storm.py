@@ -102,4 +102,5 @@ def test_a_storm_publishes_every_kind_once(
     print(f"seed {seed}: " + ", ".join(f"{times} x {deed}" for deed, times in storm.done.most_common()))
     print("kinds:", dict(Counter(shown.kind for shown in facebook.shown.values())))
     report = machines.judge(figures)
-    assert [str(post) for post in report.posts if post.status not in {"Posted", "Cancelled"}] == []
+    left = [f"{post}: {post.last_error}" for post in report.posts if post.status not in {"Posted", "Cancelled"}]
+    assert left == []

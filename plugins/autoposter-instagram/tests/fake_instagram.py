@@ -61,12 +61,16 @@ class FakeInstagram(FakeGraph):
         self.takes_until_finished: dict[str, timedelta] = {}
         """How long the platform works on a container, by its kind."""
         self.quota = 50
+        self.most_containers = MOST_CONTAINERS
         self.arrived: dict[str, float] = {}
         """When the request for each post arrived."""
         self.kinds: dict[str, str] = {}
         """The kind of each published post, by its id."""
         self.tidy: Callable[[str], str] = lambda text: text
         """What the platform makes of a caption."""
+        self.hides_every = 0
+        """Of the questions for a container, each of this number is not answered; 0: none."""
+        self.reads = 0
         self.hidden = False
         """Whether containers cannot be read, as once for days on the real one."""
         self.break_uploads_at: list[int] = []
@@ -84,7 +88,7 @@ class FakeInstagram(FakeGraph):
         self.own(request, user)
         given = parameters(request, CREATE)
         lately = [one for one in self.containers.values() if self.now() - one.created_at < LIFE and one.user == user]
-        if len(lately) >= MOST_CONTAINERS:
+        if len(lately) >= self.most_containers:
             raise Refusal(9, 2207042, "Too many containers")
         kind = self.kind(given)
         container = Container(
@@ -210,7 +214,9 @@ class FakeInstagram(FakeGraph):
         return self.media_object(request, node, given.get("fields", ""))
 
     def container(self, request: Request, container: Container, fields: str) -> dict[str, Any]:
-        if self.owner(request) != container.user or self.hidden:
+        self.reads += 1
+        is_hidden = self.hidden or (self.hides_every and self.reads % self.hides_every == 0)
+        if self.owner(request) != container.user or is_hidden:
             raise Refusal(100, 33, "Unsupported get request: the object is missing")
         container.asked += 1
         state = self.state(container)
