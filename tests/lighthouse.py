@@ -30,6 +30,7 @@ from autoposter.publishers import (
 from autoposter.testing import (
     Answer,
     FakeServer,
+    Lab,
     Published,
     PublisherConformance,
     Request,
@@ -223,3 +224,15 @@ class OnTheLighthouse(PublisherConformance):
         Transient: [refuse(200, '{"error": 18}')],
         RateLimited: [refuse(429, '{"error": 4}')],
     }
+
+    def test_the_colour_is_sent(self, lab: Lab) -> None:
+        lab.attempt(lab.post(options=Lighthouse.Options(colour="red")))
+        assert b'"red"' in lab.server.received[-1]
+
+    def test_a_flash_is_found_behind_newer_ones(self, lab: Lab) -> None:
+        lab.server.listing_lag = timedelta(0)
+        sent = lab.attempt(post := lab.post()).platform_post_id
+        for number in range(30):
+            lab.server.publish(f"Another flash, {number}")
+        found = lab.find(post, {})
+        assert found is not None and found.platform_post_id == sent

@@ -71,6 +71,7 @@ def test_a_suite_says_what_it_leaves_out_and_why() -> None:
     assert TestFakeKeyed.test_find_finds_what_went_out is None
     assert TestKeyedPinboard.left_out == {
         "test_an_installed_plugin_brings_it": "it says that no installed plugin brings it",
+        "test_choices_tell_one_account_from_another": "it has no choices()",
         "test_media_that_it_does_not_take_are_refused": "it takes `media`",
     }
 

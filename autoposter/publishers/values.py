@@ -32,6 +32,7 @@ class Media:
     kind: Literal["image", "video"]
     alt_text: str
     mime_type: str | None
+    """By its content.  Before that was looked at, what the post's owner said, or None."""
     size: int | None
     """Bytes."""
     width: int | None

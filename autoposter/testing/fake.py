@@ -161,7 +161,10 @@ class FakeServer(Server):
         return [post for post in reversed(self._posts) if post.at <= until]
 
     def age(self, by: timedelta) -> None:
-        """Make all that is published so much older."""
+        """Make all that is published so much older.
+
+        Do not wait out `listing_lag` with it: `find` looks since the attempt only.  Set `listing_lag = timedelta(0)`.
+        """
         self._posts = [replace(post, at=post.at - by) for post in self._posts]
 
     # --- script ------------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from autoposter import hookspecs, publishers, testing
+from autoposter import hookspecs, lifecycle, publishers, testing
+from autoposter.testing import lab, rules
 from autoposter.testing.conformance.base import Conformance
 
 HERE = Path(__file__).parent
@@ -24,7 +25,7 @@ def pages() -> dict[str, str]:
     """Each page by its file's name."""
     return {
         "publishers.md": _page("Publishers", "autoposter.publishers", _sections(publishers)),
-        "testing.md": _page("Testing a publisher", "autoposter.testing", [*_sections(testing), *_suite()]),
+        "testing.md": _page("Testing a publisher", "autoposter.testing", [*_sections(testing), *_named(), *_suite()]),
         "hooks.md": _page("Hooks", "autoposter", _hooks(), "Implement them with `from autoposter import hookimpl`."),
     }
 
@@ -37,6 +38,16 @@ def _page(title: str, module: str, lines: list[str], opening: str = "") -> str:
 
 def _sections(package: Any) -> list[str]:
     return [line for name in package.__all__ for line in _section(getattr(package, name))]
+
+
+def _named() -> list[str]:
+    """What signatures name and nobody imports."""
+    words = ", ".join(f"`{word}`" for word in get_args(rules.Verb))
+    verb = ["## `Verb`", "", f"One of {words}.", ""]
+    wire = ["## `Wire`", "", "The HTTP client of one attempt, `wire.client`, and its `wire.evidence`.", ""]
+    outcome = ["## `Outcome`", "", "What the core makes of an attempt:", ""]
+    outcome += [f"- `{kind.__name__}`: {inspect.getdoc(kind)}" for kind in get_args(lifecycle.Outcome)]
+    return [*_section(lab.Attempt), *outcome, "", *verb, *wire]
 
 
 def _hooks() -> list[str]:
