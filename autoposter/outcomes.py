@@ -92,6 +92,13 @@ def trouble(error: BaseException, secrets: Collection[str]) -> str:
 
 
 def log_trace(error: BaseException, secrets: Collection[str], message: str, *arguments: object) -> None:
-    """Log an error with its whole stack trace, secrets masked."""
+    """Log an error with its whole stack trace, secrets masked.
+
+    Of a lost answer or an HTTP error, which publishers let rise, one line says all: its trace is for DEBUG.
+    """
     trace = without_queries(clean("".join(traceback.format_exception(error)), secrets, limit=20_000))
-    log.error(message + "\n%s", *arguments, trace.rstrip())
+    if isinstance(error, httpx2.TransportError | httpx2.HTTPStatusError):
+        log.warning(message + ": %s", *arguments, trouble(error, secrets))
+        log.debug("%s", trace.rstrip())
+    else:
+        log.error(message + "\n%s", *arguments, trace.rstrip())

@@ -122,7 +122,7 @@ class Preparing:
 
     def _ask(self, snapshot: Snapshot, tools: Tools) -> Refused | None:
         try:
-            make_ready(snapshot, tools, ahead=True, asking=self._asking(snapshot.post_id))
+            prepared = make_ready(snapshot, tools, ahead=True, asking=self._asking(snapshot.post_id))
         except DATABASE_AWAY:
             raise
         except NotReady:
@@ -131,7 +131,8 @@ class Preparing:
             if not isinstance(error, PublishError):
                 log_trace(error, tools.secrets, "preparing post %s failed", snapshot.post_id)
             return before_the_call(error, tools.secrets)
-        log.info("post %s is prepared", snapshot.post_id)
+        if prepared:  # else it had nothing to prepare
+            log.info("post %s is prepared", snapshot.post_id)
         return None
 
 

@@ -87,8 +87,9 @@ def carry_out(attempt: Attempt, bench: Workbench) -> None:
             evidence |= tools.wire.evidence
     except Unequipped as unequipped:
         outcome, ended_at = _unequipped(attempt, unequipped, bench), None
-        of_its_content = isinstance(unequipped.__cause__, PublishError)  # its media: no trace helps
-        log.error("post %s: %s", attempt.post_id, outcome.message, exc_info=not of_its_content)
+        cause = unequipped.__cause__  # of media that cannot be had, or a disconnected account, no trace helps
+        helps = cause is not None and not isinstance(cause, PublishError)
+        log.error("post %s: %s", attempt.post_id, outcome.message, exc_info=helps)
     bench.leases.allow(attempt.job_id, None)
     settle(attempt, outcome, policy=bench.policy, ended_at=ended_at, evidence=evidence, announce=bench.announce)
     if tools:

@@ -384,6 +384,15 @@ def test_everything_that_can_be_said_is_scheduled(run, make_account, factories, 
     assert said[1:] == ["stub:cafe is disabled: its posts wait for `autoposter accounts enable`."]
 
 
+def test_a_post_that_no_plugin_here_could_check_is_scheduled_and_said_to_be_unchecked(run, make_account):
+    make_account(platform="chalkboard", name="cafe")
+
+    ran = run("schedule", "Hello", "--account", "cafe", "--in", "10m")
+
+    assert "Post " in ran.out
+    assert ran.err == "chalkboard:cafe: not checked, since no plugin here publishes on it; the workers may have one.\n"
+
+
 def test_a_reference_may_be_repeated_even_after_its_time(run, make_account, make_post):
     account_id = make_account(name="shop")
     post_id = make_post(channel_account_id=account_id, reference="order-5", status="Posted")

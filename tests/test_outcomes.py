@@ -34,8 +34,17 @@ def test_an_http_error_tells_the_address_without_what_may_be_a_token(
     error = refused_at(url)  # with a token that was got a moment ago: nobody has told us that it is a secret
 
     said = trouble(error, ())
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.DEBUG):
         log_trace(error, (), "it failed")
 
     assert said.startswith(f"HTTPStatusError: Client error '400 Bad Request' for url '{shown}'")
     assert "a-fresh-token" not in said + caplog.text and shown in caplog.text
+
+
+def test_a_lost_answer_is_one_line_and_its_trace_is_for_debug(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        log_trace(httpx2.ReadTimeout("no answer within 60 s"), (), "post %s: its publisher failed in the call", 7)
+
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told[0] == ("WARNING", "post 7: its publisher failed in the call: ReadTimeout: no answer within 60 s")
+    assert [level for level, _ in told] == ["WARNING", "DEBUG"] and "ReadTimeout" in told[1][1]

@@ -21,7 +21,7 @@ from autoposter.plugins import Host
 from autoposter.settings import Settings
 from autoposter.store.accounts import AccountInfo
 from autoposter.store.posts import NewContent
-from autoposter.validating import refuse_media
+from autoposter.validating import refuse_media, refuse_problems
 
 Sources = Annotated[
     list[str] | None, typer.Option(metavar="SOURCE", help="A file below AUTOPOSTER_MEDIA_ROOT, or an https address.")
@@ -39,7 +39,7 @@ def schedule(
     alt: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Describes the media, in their order.")] = None,
     link: Annotated[str | None, typer.Option(metavar="URL")] = None,
     options: Annotated[
-        str | None, typer.Option(metavar="JSON", help="By platform: '{\"facebook\": {...}}', or @FILE.")
+        str | None, typer.Option(metavar="JSON", help="By platform: '{\"PLATFORM\": {...}}', or @FILE.")
     ] = None,
     reference: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Your own key: a post that has it is not scheduled again.")
@@ -54,7 +54,7 @@ def schedule(
         due = times.at_or_in(at, in_)
         if due is None:
             raise WrongUsage("Say when: --at '2030-12-24 18:00' or --in 10m (--in 0s publishes now).")
-        shelf = session.shelf(settings)
+        shelf, host = session.shelf(settings), Host(settings.plugins)
         content = _content(caption, media or [], alt or [], link, options, settings)
         on = [accounts.show(name) for name in account]
         if fit:
@@ -66,11 +66,11 @@ def schedule(
             reference=reference,
             allow_past=in_ is not None,
             check_media=partial(refuse_media, shelf=shelf, warn=say_aside),
-            check=session.check(settings, shelf),
+            check=partial(refuse_problems, host=host, shelf=shelf),
         )
         posts = [scheduling.status(post_id) for post_id in scheduled.post_ids]
     for one in on:
-        _warn(one)
+        _warn(one, host)
     for asset in content.media:
         if shelf.is_turned(asset):
             say_aside(
@@ -126,7 +126,9 @@ def _read_options(given: str) -> Any:
         raise WrongUsage(f"--options: this is not JSON ({error}).") from None
 
 
-def _warn(account: AccountInfo) -> None:
+def _warn(account: AccountInfo, host: Host) -> None:
+    if account.platform not in host.platforms():
+        say_aside(f"{account.address}: not checked, since no plugin here publishes on it; the workers may have one.")
     if account.status is AccountStatus.DISABLED:
         say_aside(f"{account.address} is disabled: its posts wait for `autoposter accounts enable`.")
     if account.status is AccountStatus.DISCONNECTED:

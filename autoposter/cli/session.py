@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -14,9 +13,7 @@ from autoposter.errors import WrongUsage
 from autoposter.local import secret_key_of, urls_of
 from autoposter.media import MediaShelf
 from autoposter.migrations import require_current_schema
-from autoposter.plugins import Host
 from autoposter.settings import Settings, load_settings
-from autoposter.validating import refuse_problems
 
 
 def settings() -> Settings:
@@ -43,11 +40,6 @@ def database(*, migrated: bool = True) -> Iterator[Settings]:
 def shelf(settings: Settings) -> MediaShelf:
     """Where the media of these settings lie."""
     return MediaShelf(settings.media_root, settings.media_base_url, settings.media_allow)
-
-
-def check(settings: Settings, on_shelf: MediaShelf) -> Callable[[int], None]:
-    """Refuses a post that its platform would refuse."""
-    return partial(refuse_problems, host=Host(settings.plugins), shelf=on_shelf)
 
 
 def _completed(settings: Settings, folder: Path) -> Settings:
