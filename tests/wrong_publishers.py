@@ -69,6 +69,11 @@ class ShoutsItsName(FakeBlind):
     platform = "FAKE-Board"
 
 
+@wrong("test_no_declaration_is_misspelt", "did you mean prepare_ahead?")
+class PreparesAtNoTime(FakeBlind):
+    prepare_ahed = timedelta(hours=1)
+
+
 @wrong("test_validating_needs_no_credentials", "token")
 class OpensItsCredentialsAtOnce(FakeBlind):
     def __init__(self, *given: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from difflib import get_close_matches
 from typing import get_args
 
 import pytest
@@ -22,6 +24,14 @@ class DeclarationTests(Conformance):
         """As the host checks it when the plugin is loaded."""
         found = list(faults(self.publisher))
         assert found == [], f"The host refuses this publisher: {found}"
+
+    def test_no_declaration_is_misspelt(self) -> None:
+        """What is declared under a name that is nearly one of the contract's would be noticed by nobody."""
+        known = [name for name in dir(Publisher) if not name.startswith("_")]
+        declared = [name for name, value in vars(self.publisher).items() if not inspect.isfunction(value)]
+        for name in declared:
+            near = [] if name in known or name.startswith("_") else get_close_matches(name, known, n=1, cutoff=0.85)
+            assert not near, f"{self.publisher.__name__}.{name} means nothing to autoposter (did you mean {near[0]}?)."
 
     @needs("installed")
     def test_an_installed_plugin_brings_it(self) -> None:
