@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import redis
 
-from autoposter import broker, clock, lifecycle, publishing, settling, worker
+from autoposter import broker, clock, heartbeat, lifecycle, publishing, settling
 from autoposter.leases import Leases
 from autoposter.lifecycle import Case, Confirmed, Outcome, Refused, Unknown, WireRecord
 from autoposter.publishers import Post, Receipt, Transient, fence, http, sockets
@@ -25,6 +25,12 @@ from autoposter.testing.publishers import FakeFindable, FakePublisher
 AGES = timedelta(hours=1)
 
 _publish = FakePublisher.publish
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
+    """Replace what is there: a name that has moved must not be missed in silence."""
+    assert hasattr(owner, name), f"{owner} has no {name} any more"
+    setattr(owner, name, value)
 
 
 # --- Publishers that misbehave  ---------------------------------------------------------------------------------------
@@ -37,11 +43,11 @@ def a_publisher_that_calls_every_error_transient() -> None:
         except httpx2.HTTPError as error:
             raise Transient(f"Nothing went out, I think: {error}") from error
 
-    FakePublisher.publish = publish
+    _set(FakePublisher, "publish", publish)
 
 
 def a_platform_that_shows_posts_late() -> None:
-    FakeFindable.find_after = timedelta(seconds=3)
+    _set(FakeFindable, "find_after", timedelta(seconds=3))
 
 
 def a_publisher_that_tries_again_itself() -> None:
@@ -49,57 +55,57 @@ def a_publisher_that_tries_again_itself() -> None:
         _publish(self, post, prepared)
         return _publish(self, post, prepared)
 
-    FakePublisher.publish = publish
+    _set(FakePublisher, "publish", publish)
 
 
 # --- Safeguards -------------------------------------------------------------------------------------------------------
 
 
 def no_intent_is_written() -> None:
-    publishing.jobs.intend = lambda attempt, prepared: datetime.now(UTC)
+    _set(publishing.jobs, "intend", lambda attempt, prepared: datetime.now(UTC))
 
 
 def no_gate() -> None:
-    clock.Clock.hold_until = lambda self, moment: None
+    _set(clock.Clock, "hold_until", lambda self, moment: None)
 
 
 def no_limit_to_an_intents_age() -> None:
-    publishing.INTENT_LASTS = AGES
-    fence.INTENT_LASTS = AGES
+    _set(publishing, "INTENT_LASTS", AGES)
+    _set(fence, "INTENT_LASTS", AGES)
 
 
 def no_deadline_at_the_wire() -> None:
-    sockets.Deadline.left = lambda self, otherwise: 60.0
+    _set(sockets.Deadline, "left", lambda self, otherwise: 60.0)
 
 
 def no_fence() -> None:
-    fence.Fence.let_through = lambda self, method: False
+    _set(fence.Fence, "let_through", lambda self, method: False)
 
 
 def the_publisher_is_believed() -> None:
     def judge(said: Confirmed | Refused | Unknown | None, wire: WireRecord, *, trouble: str) -> Outcome:
         return said or Unknown(trouble)
 
-    lifecycle.judge = judge
+    _set(lifecycle, "judge", judge)
 
 
 def absence_is_believed_at_once() -> None:
-    FakeFindable.find_after = timedelta(0)
+    _set(FakeFindable, "find_after", timedelta(0))
 
 
 def a_call_has_ended_with_its_intent() -> None:
-    Case.call_ended_at = property(lambda self: self.intent_at)
+    _set(Case, "call_ended_at", property(lambda self: self.intent_at))
 
 
 def what_was_absent_is_not_looked_for_again() -> None:
-    publishing._already_there = lambda *attempt_and_tools: None
+    _set(publishing, "_already_there", lambda *attempt_and_tools: None)
 
 
 def each_request_has_a_key_of_its_own() -> None:
     def publish(self: FakePublisher, post: Post, prepared: dict[str, Any]) -> Receipt:
         return _publish(self, replace(post, idempotency_key=str(uuid.uuid4())), prepared)
 
-    FakePublisher.publish = publish
+    _set(FakePublisher, "publish", publish)
 
 
 def unknown_is_tried_again() -> None:
@@ -108,65 +114,65 @@ def unknown_is_tried_again() -> None:
     def judge(said: Confirmed | Refused | Unknown | None, wire: WireRecord, *, trouble: str) -> Outcome:
         return said if isinstance(said, Confirmed) else Refused(lifecycle.ErrorKind.TRANSIENT, trouble)
 
-    lifecycle.judge = judge
+    _set(lifecycle, "judge", judge)
 
 
 # --- Safeguards that the core's own tests miss (`elsewhere`)  -------------------------------------------------------
 
 
 def a_connection_is_closed_gently() -> None:
-    sockets.DISCARD_UNSENT = struct.pack("ii", 0, 0)
+    _set(sockets, "DISCARD_UNSENT", struct.pack("ii", 0, 0))
 
 
 def the_kernel_knows_no_deadline() -> None:
-    sockets._forget_after = lambda deadline, sock: None
+    _set(sockets, "_forget_after", lambda deadline, sock: None)
 
 
 def a_redirect_is_followed() -> None:
-    http._Client.send = httpx2.Client.send
-    http._Client.follow_redirects = True
+    _set(http._Client, "send", httpx2.Client.send)
+    _set(http._Client, "follow_redirects", True)
 
 
 def an_id_may_be_anothers() -> None:
-    looks.belongs_to_another = lambda *which: False
+    _set(looks, "belongs_to_another", lambda *which: False)
 
 
 def leases_are_taken_over_at_once() -> None:
-    worker.UNBROKEN = timedelta(0)
+    _set(heartbeat, "UNBROKEN", timedelta(0))
 
 
 def a_hung_publisher_keeps_its_lease() -> None:
-    Leases.to_renew = lambda self: [job for job in self._deadlines if isinstance(job, int)]
+    _set(Leases, "to_renew", lambda self: [job for job in self._deadlines if isinstance(job, int)])
 
 
 def the_wall_clock_is_believed() -> None:
-    clock.Clock.now = lambda self: datetime.fromtimestamp(time.time(), UTC)
-    clock.Clock._left_until = lambda self, moment: moment.timestamp() - time.time()
+    _set(clock.Clock, "now", lambda self: datetime.fromtimestamp(time.time(), UTC))
+    _set(clock.Clock, "_left_until", lambda self, moment: moment.timestamp() - time.time())
 
 
 def only_the_monotonic_clock_counts() -> None:
-    clock.Stopwatch.elapsed = property(lambda self: timedelta(seconds=time.monotonic() - self._monotonic))
+    _set(clock.Stopwatch, "elapsed", property(lambda self: timedelta(seconds=time.monotonic() - self._monotonic)))
 
 
 def a_key_lasts_for_ever() -> None:
     next_step = lifecycle.next_step
-    lifecycle.next_step = lambda case: next_step(replace(case, key_lasts=None))
+    _set(lifecycle, "next_step", lambda case: next_step(replace(case, key_lasts=None)))
 
 
 def a_blind_publisher_is_asked() -> None:
-    publishing.can_find = lambda kind: True
+    _set(publishing, "can_find", lambda kind: True)
 
 
 def an_outcome_is_written_once() -> None:
-    settling.until_written = lambda write: write()
+    _set(settling, "until_written", lambda write: write())
 
 
 def a_refusal_of_redis_is_no_outage() -> None:
-    broker.SteadyRedis.execute_command = redis.Redis.execute_command
+    _set(broker.SteadyRedis, "execute_command", redis.Redis.execute_command)
 
 
 def marks_are_not_taken_back() -> None:
-    dispatch.take_back = lambda posts: None
+    _set(dispatch, "take_back", lambda posts: None)
 
 
 def an_unconfirmed_intent_counts() -> None:
@@ -178,4 +184,4 @@ def an_unconfirmed_intent_counts() -> None:
         except publishing.DATABASE_AWAY:
             return datetime.now(UTC)
 
-    publishing.jobs.intend = intend_and_hope
+    _set(publishing.jobs, "intend", intend_and_hope)
