@@ -39,10 +39,10 @@ def add(
     """Connect an account.  Asks for what is missing, and its platform whose it is; secrets are stored encrypted."""
     with session.database() as settings:
         publisher, keyring = Host(settings.plugins).publisher_for(platform), Keyring(settings.secret_keys)
-        keyring.require(needed=accounts.needs_secrets(publisher))
         values = asking.parsed(publisher, given or [])
         if name is None and not asking.can_ask() and not overrides(publisher, "check"):
             raise WrongUsage("The account needs a name: give it with --name.")
+        keyring.require(needed=asking.can_ask() and accounts.needs_secrets(publisher))
         values = asking.completed(publisher, values)
         if name is None and not overrides(publisher, "check"):
             name = asking.name()
@@ -57,8 +57,8 @@ def reconnect(account: Account, given: asking.Given = None) -> None:
     with session.database() as settings:
         found = accounts.show(account)
         publisher, keyring = Host(settings.plugins).publisher_for(found.platform), Keyring(settings.secret_keys)
-        keyring.require(needed=accounts.needs_secrets(publisher))
         values = asking.parsed(publisher, given or [])
+        keyring.require(needed=asking.can_ask() and accounts.needs_secrets(publisher))
         values = asking.completed(publisher, values, found.settings)
         again = connecting.reconnect(publisher, found.id, values, keyring)
         print(f"{_told(again)} is connected again, and {again.account.status}.")
