@@ -61,6 +61,9 @@ class Backlog:
 #: accounts are read each time, and are none: 100,000 of them took 0.11 s.
 FRUITLESS_SHARE = 0.05
 
+#: And never longer than this: a look that the database held up for seconds says nothing about the next one.
+LONGEST_PACE = timedelta(seconds=5)
+
 
 class Pace:
     """When to look for overdue posts again: after a look that read everything and found little, not at once."""
@@ -70,11 +73,17 @@ class Pace:
 
     def is_time(self) -> bool:
         """Whether to look now."""
-        return time.monotonic() >= self._again_at
+        return self.left == timedelta(0)
 
     def took(self, seconds: float, *, fruitless: bool) -> None:
         """Note how long a look took."""
-        self._again_at = time.monotonic() + (seconds / FRUITLESS_SHARE if fruitless else 0)
+        pause = min(seconds / FRUITLESS_SHARE, LONGEST_PACE.total_seconds()) if fruitless else 0
+        self._again_at = time.monotonic() + pause
+
+    @property
+    def left(self) -> timedelta:
+        """How long until it is time."""
+        return timedelta(seconds=max(0.0, self._again_at - time.monotonic()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -336,6 +336,14 @@ def test_looking_for_overdue_posts_in_vain_takes_a_twentieth_of_the_time_at_most
     assert pace.is_time()
 
 
+def test_a_look_that_the_database_held_up_stops_the_looking_for_seconds_only():
+    pace = scanning.Pace()
+
+    pace.took(30, fruitless=True)
+
+    assert timedelta(0) < pace.left <= 5 * SECOND
+
+
 def test_a_thousand_posts_of_one_moment_are_one_scan_and_the_rest_follows_at_once(
     scan: Any, broker: Broker, factories: Factories
 ) -> None:
