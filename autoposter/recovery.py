@@ -43,6 +43,10 @@ log = logging.getLogger(__name__)
 #: What cannot be looked for, because its publisher is not there or its row cannot be read, is tried this often.
 WITHOUT_PUBLISHER = timedelta(minutes=5)
 
+#: What may not be sent again, because its account is paused or it is switched off, is tried again after this at most.
+#: No platform was asked that would have to be spared; and a pause of a second must not cost a quarter of an hour.
+HELD_BACK = timedelta(seconds=30)
+
 
 def take_over_expired(policy: RetryPolicy, announce: Announce = announce_nothing) -> int:
     """Take over the jobs whose workers gave no sign of life; returns how many were won."""
@@ -166,7 +170,8 @@ def _send_again(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Fi
     """The same request with the same key: the platform publishes it now, or names what it published before."""
     since_allowed = Stopwatch()
     if not looks.send_again(claimed):
-        return LookAgain(lifecycle.look_again_at(case), "its account or the post is switched off or paused")
+        again = min(lifecycle.look_again_at(case), case.now + HELD_BACK)
+        return LookAgain(again, "its account or the post is switched off or paused")
     if since_allowed.elapsed >= lifecycle.INTENT_LASTS:
         return LookAgain(lifecycle.look_again_at(case), "the worker was held up")
     outcome = call(claimed.attempt, tools, claimed.attempt.prepared, promised=since_allowed)

@@ -330,6 +330,19 @@ def test_a_keyed_attempt_is_not_sent_again_where_something_forbids_it(
     assert lost.job["ended_at"] is not None
 
 
+def test_a_keyed_attempt_that_was_only_held_back_is_tried_again_soon_however_often_it_was_looked_at(
+    lost: Lost, factories: Factories
+) -> None:
+    """A pause of a second met the look, and the next one was a quarter of an hour away."""
+    lost.by("keyed")
+    factories.query("update publish_job set looks = 8")
+    factories.query("update channel_account set paused_until = now() + interval '1 s'")
+
+    lost.look()
+
+    assert lost.looks_again_in() <= 30 * SECOND
+
+
 @pytest.mark.parametrize(("passed", "sent"), [(200, True), (295, False), (400, False)])
 def test_a_key_that_is_forgotten_is_not_sent_again(lost: Lost, passed: int, sent: bool) -> None:
     """Nor is one that could be forgotten before the request is over (10 s)."""
