@@ -9,8 +9,9 @@ from autoposter.lifecycle import PASSING
 from autoposter.store import DUE, failures_of
 from autoposter.store.posts import Resolution
 
-#: Rows that were written within so long are compared with the ledger.
-LOOK_BACK = timedelta(days=1)
+#: Rows that were written within so long are compared with the ledger.  Longer than an outcome may stay unknown (24 h):
+#: a row that was written over at its beginning is still looked at when it is given up.
+LOOK_BACK = timedelta(days=2)
 
 _SUSPECTS = f"""
                         select id from post_instance
