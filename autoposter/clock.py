@@ -13,6 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+#: A clock further from the database's than this is worth a warning.
+CLOCK_TOLERANCE = timedelta(seconds=2)
+
 #: How many measurements are kept; the one with the shortest round trip is used.
 KEPT_MEASUREMENTS = 8
 

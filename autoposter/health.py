@@ -17,7 +17,7 @@ from importlib.metadata import version
 import redis
 
 from autoposter.broker import connect
-from autoposter.clock import Clock
+from autoposter.clock import CLOCK_TOLERANCE, Clock
 from autoposter.credentials import CredentialsUnreadable, Keyring
 from autoposter.database import DATABASE_AWAY, connect_to, database_time, reason_away
 from autoposter.errors import AutoposterError
@@ -33,12 +33,6 @@ from autoposter.store.health import AccountHealth, LivingWorker
 
 #: A worker writes its row every 5 s; three times that without news, and it counts as gone.
 ALIVE_WITHIN = timedelta(seconds=15)
-
-#: periodiq's scan runs each minute; without one for so long the scheduler counts as gone.
-SCHEDULER_WITHIN = timedelta(minutes=3)
-
-#: A clock further from the database's than this is worth a warning.
-CLOCK_TOLERANCE = timedelta(seconds=2)
 
 #: An API version that ends within this time is announced.
 ENDS_SOON = timedelta(days=90)
@@ -183,7 +177,7 @@ def _clock(whose: str, offset: timedelta) -> Check:
 
 
 def _scheduler() -> Iterator[Check]:
-    if workers.minute_scan_ran(SCHEDULER_WITHIN):
+    if workers.minute_scan_ran(workers.MINUTE_SCAN_MISSED):
         yield Check("scheduler", Verdict.OK, "The minute scan runs.")
     else:
         says = "No minute scan for 3 minutes: start `periodiq autoposter.actors`. Posts go out all the same."

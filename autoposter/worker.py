@@ -19,6 +19,7 @@ from importlib.metadata import version
 import dramatiq
 from dramatiq.middleware import SkipMessage
 
+from autoposter.clock import CLOCK_TOLERANCE
 from autoposter.database import DATABASE_AWAY, OwnConnection, database_time
 from autoposter.duty import BEAT, Duty
 from autoposter.errors import AutoposterError
@@ -33,9 +34,6 @@ log = logging.getLogger(__name__)
 
 #: What is not urgent (late posts, strays) is done this often by each worker, so that it needs no scheduler.
 CHORES = timedelta(minutes=1)
-
-#: Without periodiq's scan for so long, the scheduler counts as gone.
-MINUTE_SCAN_MISSED = timedelta(minutes=3)
 
 #: While overdue posts wait, the scan comes back so soon.
 SCAN_AGAIN = timedelta(milliseconds=100)
@@ -55,9 +53,6 @@ LAST_WORDS = timedelta(seconds=5)
 
 #: The exit code of a process that ended itself because it was no longer fit; a supervisor starts it anew.
 EXIT_UNFIT = 70
-
-#: A clock further from the database's than this is worth a warning.
-CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
 class WorkerDuties(dramatiq.Middleware):
@@ -171,10 +166,10 @@ class WorkerDuties(dramatiq.Middleware):
             self._last_chores = now
             self._chores()
             up_for = timedelta(seconds=now - self._booted_at)
-            if up_for > MINUTE_SCAN_MISSED and not workers.minute_scan_ran(MINUTE_SCAN_MISSED):
+            if up_for > workers.MINUTE_SCAN_MISSED and not workers.minute_scan_ran(workers.MINUTE_SCAN_MISSED):
                 log.warning(
                     "no minute scan for %s: is `periodiq autoposter.actors` running?  Posts go out all the same.",
-                    MINUTE_SCAN_MISSED,
+                    workers.MINUTE_SCAN_MISSED,
                 )
 
     def minute_scan_ran(self) -> None:

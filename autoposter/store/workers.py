@@ -9,6 +9,9 @@ from datetime import timedelta
 
 from autoposter.database import execute, single_statement
 
+#: Without periodiq's scan for so long, the scheduler counts as gone.
+MINUTE_SCAN_MISSED = timedelta(minutes=3)
+
 #: Rows of workers that have not been seen for so long are removed.
 FORGOTTEN_AFTER = timedelta(days=7)
 
