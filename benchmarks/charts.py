@@ -4,73 +4,95 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from report import Report
 
-WIDTH, LEFT, RIGHT, BAR, GAP = 760, 210, 120, 22, 12
-OURS, OTHERS, INK = "#d9480f", "#748ca3", "#6b7785"
+#: Lengths in the SVG's own units; a letter is at most as wide as `LETTER`.
+WIDTH, LETTER, BAR, GAP, TOP, FOOT = 820, 7.4, 20, 9, 56, 320
+OURS, INK, OTHERS = "#d9480f", "#6b7785", ("#1971c2", "#2f9e44", "#9c36b5", "#748ca3", "#c2255c", "#0c8599", "#5f3dc4")
 
 
 def bars(report: Report, column: str, unit: str, folder: Path, *, log: bool = False) -> None:
     """One bar for each row: the median of `column`, with a line from the least to the most.  Writes `QUESTION.svg`."""
     rows = {row: values[column] for row, values in report.rows.items() if column in values}
-    most = max(max(values) for values in rows.values())
-    least = min(min(values) for values in rows.values() if min(values) > 0)
-    reach = WIDTH - LEFT - RIGHT
+    positive = [value for values in rows.values() for value in values if value > 0] or [1.0]
+    floor = 10.0 ** math.floor(math.log10(min(positive) * 0.99)) if log else 0.0
+    left = 16 + LETTER * max(map(len, rows), default=0)
 
     def x(value: float) -> float:
-        if not log:
-            return LEFT + reach * value / most
-        floor = math.floor(math.log10(least))
-        return LEFT + reach * max(0.0, math.log10(max(value, 1e-12)) - floor) / (math.log10(most) - floor)
+        return left + (WIDTH - left - 90) * _share(max(value, floor), floor, max(positive), log=log)
 
-    shapes = [_text(LEFT, 18, f"{report.title}: {unit}" + (" (logarithmic)" if log else ""), "start", bold=True)]
+    shapes = _titles(report.title, unit + (" (logarithmic)" if log else ""))
     for number, (row, values) in enumerate(rows.items()):
-        top = 34 + number * (BAR + GAP)
-        middle = statistics.median(values)
-        colour = OURS if row.startswith("autoposter") else OTHERS
-        shapes.append(_text(LEFT - 8, top + 16, row, "end"))
-        shapes.append(f'<rect x="{LEFT}" y="{top}" width="{x(middle) - LEFT:.1f}" height="{BAR}" fill="{colour}"/>')
+        top = TOP + number * (BAR + GAP)
+        middle, colour = statistics.median(values), OURS if row.startswith("autoposter") else OTHERS[3]
+        shapes.append(_text(left - 8, top + 15, row, "end"))
+        shapes.append(f'<rect x="{left:.1f}" y="{top}" width="{x(middle) - left:.1f}" height="{BAR}" fill="{colour}"/>')
         shapes.append(_line(x(min(values)), top + BAR / 2, x(max(values)), top + BAR / 2))
-        shapes.append(_text(x(max(values)) + 8, top + 16, f"{middle:,.3g}" if middle < 1000 else f"{middle:,.0f}"))
-    _write(folder / f"{report.question}.svg", 40 + len(rows) * (BAR + GAP), shapes)
+        shapes.append(_text(x(max(values)) + 8, top + 15, _number(middle)))
+    _write(folder / f"{report.question}.svg", TOP + len(rows) * (BAR + GAP), shapes)
 
 
 def lines(
     title: str,
-    series: dict[str, Sequence[tuple[float, float]]],
+    series: Mapping[str, Sequence[tuple[float, float]]],
     axes: tuple[str, str],
     file: Path,
     *,
     log: bool = False,
 ) -> None:
     """One line for each series of points; `log`: both axes are logarithmic."""
-    scale = math.log10 if log else float
-    points = [(scale(x), scale(y)) for each in series.values() for x, y in each]
-    left, right = min(x for x, _ in points), max(x for x, _ in points)
-    low, high = (min(y for _, y in points) if log else 0.0), max(y for _, y in points)
-    height, foot = 260, 300
+    across = _ticks([x for each in series.values() for x, _ in each], log=log)
+    up = _ticks([y for each in series.values() for _, y in each], log=log)
+    left, right = 70.0, WIDTH - 24 - LETTER * max(map(len, series))
 
     def at(x: float, y: float) -> tuple[float, float]:
-        across = (scale(x) - left) / ((right - left) or 1)
-        up = (scale(y) - low) / ((high - low) or 1)
-        return 80 + across * (WIDTH - 280), foot - up * (height - 30)
+        return (
+            left + (right - left) * _share(x, across[0], across[-1], log=log),
+            FOOT - (FOOT - TOP - 10) * _share(y, up[0], up[-1], log=log),
+        )
 
-    shapes = [_text(80, 18, title, "start", bold=True), _line(80, foot, WIDTH - 200, foot), _line(80, 40, 80, foot)]
-    shapes += [_text(80, foot + 32, axes[0], "start"), _text(76, 34, axes[1], "start")]
-    for number, (name, each) in enumerate(series.items()):
-        colour = OURS if number == 0 else ("#1971c2", "#2f9e44", "#9c36b5", OTHERS)[(number - 1) % 4]
+    shapes = _titles(title, f"{axes[1]} over {axes[0]}" + (" (both logarithmic)" if log else ""))
+    shapes += [_line(left, FOOT, right, FOOT), _line(left, TOP, left, FOOT)]
+    shapes += [_text(at(x, up[0])[0], FOOT + 18, _number(x), "middle") for x in across]
+    shapes += [_text(left - 6, at(across[0], y)[1] + 4, _number(y), "end") for y in up]
+    colours = dict(zip(series, [OURS, *OTHERS], strict=False))
+    lowest = FOOT + 16.0
+    for name, each in sorted(series.items(), key=lambda one: -at(*one[1][-1])[1]):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in each))
-        shapes.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        x, y = at(*each[-1])
-        shapes.append(_text(x + 6, y + 4, name, "start", colour=colour))
-    for x, y in {(x, y) for each in series.values() for x, y in (each[0], each[-1])}:
-        shapes.append(_text(at(x, y)[0], foot + 16, f"{x:,.4g}" if x < 10_000 else f"{x:,.0f}", "middle"))
-        shapes.append(_text(74, at(x, y)[1] + 4, f"{y:,.3g}", "end"))
-    _write(file, foot + 44, shapes)
+        shapes.append(f'<polyline points="{path}" fill="none" stroke="{colours[name]}" stroke-width="2"/>')
+        lowest = min(at(*each[-1])[1], lowest - 16)  # names of lines that end side by side stand one over the other
+        shapes.append(_text(right + 12, lowest + 4, name, colour=colours[name]))
+    _write(file, FOOT + 28, shapes)
+
+
+def _share(value: float, low: float, high: float, *, log: bool) -> float:
+    """How far a value is from `low` to `high`, from 0 to 1."""
+    if log:
+        value, low, high = math.log10(value), math.log10(low), math.log10(high)
+    return (value - low) / ((high - low) or 1)
+
+
+def _ticks(values: Sequence[float], *, log: bool) -> list[float]:
+    """Round numbers around the values: powers of ten, or a few steps from 0."""
+    if log:
+        first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+        return [10.0**power for power in range(first, max(last, first + 1) + 1)]
+    most = max(*values, 1e-9)
+    power = 10.0 ** math.floor(math.log10(most))
+    step = next(power * part for part in (0.2, 0.5, 1, 2) if most <= 6 * power * part)
+    return [number * step for number in range(math.ceil(most / step) + 1)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _titles(title: str, unit: str) -> list[str]:
+    return [_text(8, 18, title, bold=True), _text(8, 38, unit)]
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", *, bold: bool = False, colour: str = INK) -> str:
@@ -84,5 +106,4 @@ def _line(x1: float, y1: float, x2: float, y2: float) -> str:
 
 def _write(file: Path, height: float, shapes: Sequence[str]) -> None:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" font-family="sans-serif"'
-    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f'{head} font-size="13">\n' + "\n".join(shapes) + "\n</svg>\n")

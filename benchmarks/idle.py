@@ -25,18 +25,16 @@ def main() -> None:
     """Measure, and print the table."""
     asked = arguments(__doc__, seconds=60, processes=2, threads=8, only=[])
     report = Report("idle", f"Idle: {asked.processes} x {asked.threads} threads, {asked.seconds} s")
-    chosen = [one for one in CONTENDERS if not asked.only or any(part in one.name for part in asked.only)]
+    chosen = peers.chosen(CONTENDERS, asked.only)
     report.notes = [f"{one.name}: {one.settings}" for one in chosen]
     with Servers.started() as servers:
         for _ in range(asked.rounds):
             for contender in chosen:
-                with servers.scene(platform="bench_noop") as scene:
+                with report.round_of(contender.name), servers.scene(platform="bench_noop") as scene:
                     found = measure(scene, contender, asked.processes, asked.threads, asked.seconds)
                     report.add(contender.name, **found)
-    report.show()
-    if asked.out:
-        report.write(asked.out)
-        charts.bars(report, "workers_percent_of_a_core", "percent of a core, the workers", asked.out)
+    unit = "percent of a core, the workers"
+    report.finish(asked.out, lambda folder: charts.bars(report, "workers_percent_of_a_core", unit, folder))
 
 
 def measure(scene: Scene, contender: peers.Contender, processes: int, threads: int, seconds: float) -> dict[str, float]:

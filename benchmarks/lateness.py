@@ -4,7 +4,8 @@
 
 *spread*: posts at random moments of 20 s.  *instant*: 500 posts at one moment, on a platform that answers after 200 ms;
 `of_limit` is when the last one arrived, in terms of the least that the threads allow (posts x answer / threads).
-*both*: the spread posts, with 100 more at one moment in their midst.
+*both*: the spread posts, with 100 more at one moment in their midst.  The loop that looks once a minute is measured in
+the first round of *spread*, over a whole minute.
 Late is the arrival of a request's first byte at the platform, less the due time.
 """
 
@@ -37,23 +38,22 @@ def main() -> None:
     """Measure, and print the table."""
     asked = arguments(__doc__, posts=400, processes=2, threads=32, only=[], cases=["spread", "instant", "both"])
     report = Report("lateness", f"Lateness at the platform, {asked.processes} x {asked.threads} threads")
-    chosen = [one for one in CONTENDERS if not asked.only or any(part in one.name for part in asked.only)]
-    loop = peers.MinuteLoop()
-    report.notes = [f"{one.name}: {one.settings}" for one in [*chosen, loop]]
+    chosen = peers.chosen(CONTENDERS, asked.only)
+    loops = peers.chosen([peers.MinuteLoop()], asked.only) if "spread" in asked.cases else []
+    report.notes = [f"{one.name}: {one.settings}" for one in [*chosen, *loops]]
     workers = (asked.processes, asked.threads)
     with Servers.started() as servers:
         for number in range(asked.rounds):
             for case in asked.cases:
                 for contender in chosen:
-                    with servers.scene(platform="bench_http") as scene:
-                        report.add(f"{contender.name}: {case}", **measure(scene, contender, case, asked.posts, workers))
-            if number == 0 and not asked.only:
-                with servers.scene(platform="bench_http") as scene:
-                    report.add(f"{loop.name}: spread", **measure(scene, loop, "minute", asked.posts, workers))
-    report.show()
-    if asked.out:
-        report.write(asked.out)
-        charts.bars(report, "p99_ms", "99th percentile, ms late", asked.out, log=True)
+                    row = f"{contender.name}: {case}"
+                    with report.round_of(row), servers.scene(platform="bench_http") as scene:
+                        report.add(row, **measure(scene, contender, case, asked.posts, workers))
+            for loop in loops if number == 0 else []:
+                row = f"{loop.name}: spread"
+                with report.round_of(row), servers.scene(platform="bench_http") as scene:
+                    report.add(row, **measure(scene, loop, "minute", asked.posts, workers))
+    report.finish(asked.out, lambda folder: charts.bars(report, "p99_ms", "ms late, 99th percentile", folder, log=True))
 
 
 def moments(case: str, count: int) -> list[float]:

@@ -45,6 +45,7 @@ class FakePlatformPublisher(Publisher):
 
     @property
     def _url(self) -> str:
+        assert isinstance(self.account.settings, self.Settings)
         return f"{self.account.settings.api_url}/posts"
 
 

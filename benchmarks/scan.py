@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import charts
 from report import Report, arguments
@@ -77,11 +78,9 @@ def main() -> None:
     series = {name: [(size, report.median(f"{size:,} posts", name)) for size in sizes] for name in names}
     report.add("exponent", **{name: exponent(points) for name, points in series.items()})
     report.notes.append(f"the plan of the scan at {sizes[-1]:,} posts:\n{plan}")
-    report.show()
-    if asked.out:
-        report.write(asked.out)
-        del series["blocks"]
-        charts.lines(report.title, series, ("posts", "ms"), asked.out / "scan.svg", log=True)
+    del series["blocks"]
+    axes = ("posts", "ms")
+    report.finish(asked.out, lambda folder: charts.lines(report.title, series, axes, folder / "scan.svg", log=True))
 
 
 def _fill(scene: Scene, size: int) -> None:
@@ -135,21 +134,24 @@ def _marks_100(scene: Scene) -> float:
 
 def _attempts(scene: Scene) -> tuple[float, float, float]:
     """The statements of 30 posts, which are removed again."""
-    times: list[tuple[float, float, float]] = []
     posts = [post.id for post in scene.posts([0.0] * REPEATS)]
-    for post_id in posts:
-        attempts: list[Any] = []
-        claimed = _ms(lambda id=post_id, kept=attempts: kept.append(claims.claim(id, worker="bench", max_lateness=DAY)))
-        attempt = attempts[0]
-        intended = _ms(lambda it=attempt: jobs.intend(it, {}))
-        receipt = Confirmed(f"noop-{post_id}")
-        settled = _ms(
-            lambda it=attempt, got=receipt: jobs.settle_receipt(it.job_id, got, posted_at=it.due_at, evidence={})
-        )
-        times.append((claimed, intended, settled))
+    times = [_attempt(post_id) for post_id in posts]
     scene.query("delete from post_instance where id = any(%s)", (posts,))
     claim, intent, settle = (statistics.median(column) for column in zip(*times, strict=True))
     return claim, intent, settle
+
+
+def _attempt(post_id: int) -> tuple[float, float, float]:
+    began = time.perf_counter()
+    attempt = claims.claim(post_id, worker="bench", max_lateness=DAY)
+    claimed = time.perf_counter()
+    assert attempt is not None
+    assert jobs.intend(attempt, {})
+    intended = time.perf_counter()
+    receipt = Confirmed(f"noop-{post_id}")
+    assert jobs.settle_receipt(attempt.job_id, receipt, posted_at=attempt.due_at, evidence={})
+    settled = time.perf_counter()
+    return (claimed - began) * 1000, (intended - claimed) * 1000, (settled - intended) * 1000
 
 
 def _ms(run: Callable[[], Any]) -> float:
@@ -178,18 +180,15 @@ def _plan(scene: Scene) -> list[str]:
     """`explain` of the scan's own statement, as the store sends it."""
     sent: list[str] = []
     pool.connect_to(scene.database_url)
-    execute = pool.database.execute_sql
+    execute: Callable[..., Any] = pool.database.execute_sql
 
     def noting(sql: str, parameters: Any = None, *rest: Any) -> Any:
         cursor = execute(sql, parameters, *rest)
         sent.append(cursor.query.decode())
         return cursor
 
-    pool.database.execute_sql = noting
-    try:
+    with mock.patch.object(pool.database, "execute_sql", noting):
         dispatch.mark_on_time(max_lateness=DAY)
-    finally:
-        del pool.database.execute_sql
     found = scene.query(f"explain (analyze, buffers, costs off, timing off) {sent[0]}")
     return [line for (line,) in found]
 

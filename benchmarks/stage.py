@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-import psutil
+import psutil  # type: ignore[import-untyped] # it ships no types
 import psycopg2
 import psycopg2.extras
 import redis
@@ -32,6 +33,9 @@ from processes import Processes, Running, wait_until
 from autoposter import database as pool
 from autoposter.lifecycle import Confirmed
 from autoposter.local import LocalServers, temporary_folder
+from autoposter.local.postgres import Postgres
+from autoposter.local.processes import Child
+from autoposter.local.valkey import Valkey
 from autoposter.migrations import migrate
 from autoposter.store import claims, jobs
 from autoposter.testing.platform import FakePlatform
@@ -57,7 +61,8 @@ _INSERT = """
 class Servers:
     """PostgreSQL, Valkey and the fake platform of one benchmark."""
 
-    local: LocalServers
+    postgres: Postgres
+    valkey: Valkey
     platform: FakePlatform
     folder: Path
 
@@ -70,20 +75,21 @@ class Servers:
             options = ("max_connections=300", *options)
             local = stack.enter_context(LocalServers(folder / "servers", postgres_options=options))
             platform = stack.enter_context(FakePlatform.started())
-            pool.connect_to(local.urls.database_url)
+            assert local.postgres and local.valkey
+            pool.connect_to(local.postgres.url())
             migrate()
             pool.database.close_all()
-            yield cls(local, platform, folder)
+            yield cls(local.postgres, local.valkey, platform, folder)
 
     @contextmanager
     def scene(self, *, platform: str, books: str = "light") -> Iterator[Scene]:
         """A database without rows, a broker without messages, and a platform without posts."""
         name = f"run_{next(_numbers)}"
-        admin = self.local.postgres.url("postgres")
+        admin = self.postgres.url("postgres")
         query(admin, f"create database {name} template autoposter")
-        redis.Redis.from_url(self.local.urls.redis_url).flushall()
+        redis.Redis.from_url(self.valkey.url()).flushall()
         self.platform.reset()
-        scene = Scene(self, self.local.postgres.url(name), platform, books)
+        scene = Scene(self, self.postgres.url(name), platform, books)
         try:
             yield scene
         finally:
@@ -97,7 +103,7 @@ class Scene:
     def __init__(self, servers: Servers, database_url: str, platform: str, books: str) -> None:
         self.servers = servers
         self.database_url = database_url
-        self.redis_url = servers.local.urls.redis_url
+        self.redis_url = servers.valkey.url()
         self.folder = servers.folder / f"scene{next(_numbers)}"
         self.folder.mkdir()
         self._platform = platform
@@ -143,9 +149,9 @@ class Scene:
         """Any statement, committed; its rows, if it returns any."""
         return query(self.database_url, sql, parameters)
 
-    def wait(self, condition: Callable[[], Any], running: Running | None = None, timeout: float = 60.0) -> Any:
-        """Wait until the condition holds; fails with the process's log."""
-        return wait_until(condition, timeout, lambda: running.output[-3000:] if running else self.processes.report())
+    def wait_for_output(self, running: Running, text: str, timeout: float = 60.0) -> None:
+        """Wait until a command has written this; fails with what it wrote instead."""
+        wait_until(lambda: text in running.output, timeout, lambda: running.output[-3000:])
 
     def wait_for_statuses(self, count: int, status: str = "Posted", timeout: float = 120.0) -> None:
         """Wait until so many posts have this status.  Asks seldom: the question costs, too."""
@@ -154,6 +160,18 @@ class Scene:
             if time.monotonic() > until:
                 raise AssertionError(f"{found} of {count} are {status} after {timeout} s\n{self.processes.report()}")
             time.sleep(0.25)
+
+    def wait_for_all(self, timeout: float) -> None:
+        """Wait until every post is out."""
+        until = time.monotonic() + timeout
+        while left := self.left():
+            if time.monotonic() > until:
+                raise AssertionError(f"{left} posts are not out after {timeout} s\n{self.processes.report()}")
+            time.sleep(0.25)
+
+    def left(self) -> int:
+        """How many posts are not out yet."""
+        return self.count("Scheduled") + self.count("Publishing")
 
     def count(self, status: str) -> int:
         """How many posts have this status."""
@@ -176,9 +194,13 @@ class Scene:
 
     def cpu_seconds(self) -> Cpu:
         """What has been used so far."""
-        local = self.servers.local
         workers = sum(_used(running.pid) for running in self.processes.all)
-        return Cpu(workers, _used(local.postgres.child.process.pid), _used(local.valkey.child.process.pid))
+        return Cpu(workers, *(_used(_pid(child)) for child in (self.servers.postgres.child, self.servers.valkey.child)))
+
+
+def _pid(child: Child) -> int:
+    assert child.process, "it was started"
+    return child.process.pid
 
 
 def _processes(pid: int) -> Iterator[psutil.Process]:
@@ -243,21 +265,18 @@ def query(url: str, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
 def record(url: str, post_id: int) -> list[tuple[str, dict[str, Any], bool]]:
     """Publish one post through the store, and note each statement: its text, its values, whether in a transaction."""
     recorded: list[tuple[str, dict[str, Any], bool]] = []
-    execute = pool.database.execute_sql
+    execute: Callable[..., Any] = pool.database.execute_sql
 
     def noting(sql: str, parameters: Any = None, *rest: Any) -> Any:
         recorded.append((sql, dict(parameters or {}), pool.database.in_transaction()))
         return execute(sql, parameters, *rest)
 
     pool.connect_to(url)
-    pool.database.execute_sql = noting
-    try:
+    with mock.patch.object(pool.database, "execute_sql", noting):
         attempt = claims.claim(post_id, worker="bench", max_lateness=timedelta(days=1))
         assert attempt is not None
         assert jobs.intend(attempt, {})
         receipt = Confirmed(f"noop-{post_id}", None)
         assert jobs.settle_receipt(attempt.job_id, receipt, posted_at=attempt.due_at, evidence={"calls": []})
-    finally:
-        del pool.database.execute_sql
-        pool.database.close_all()
+    pool.database.close_all()
     return recorded

@@ -25,18 +25,16 @@ def main() -> None:
     """Measure, and print the table."""
     asked = arguments(__doc__, only=[], threads=["8", "64"])
     report = Report("start", "From the command to the first post, and memory; one process")
-    chosen = [one for one in CONTENDERS if not asked.only or any(part in one.name for part in asked.only)]
+    chosen = peers.chosen(CONTENDERS, asked.only)
     report.notes = [f"{one.name}: {one.settings}" for one in chosen]
     with Servers.started() as servers:
         for _ in range(asked.rounds):
             for threads in map(int, asked.threads):
                 for contender in chosen:
-                    with servers.scene(platform="bench_http") as scene:
-                        report.add(f"{contender.name}, {threads} threads", **measure(scene, contender, threads))
-    report.show()
-    if asked.out:
-        report.write(asked.out)
-        charts.bars(report, "first_post_s", "seconds to the first post", asked.out)
+                    row = f"{contender.name}, {threads} threads"
+                    with report.round_of(row), servers.scene(platform="bench_http") as scene:
+                        report.add(row, **measure(scene, contender, threads))
+    report.finish(asked.out, lambda folder: charts.bars(report, "memory_mb", "memory after 200 posts, MB", folder))
 
 
 def measure(scene: Scene, contender: peers.Contender, threads: int) -> dict[str, float]:

@@ -34,7 +34,7 @@ class Contender:
         """Start its commands; returns when all of them work."""
         started = [self.start_one(scene, number, threads) for number in range(processes)]
         for running in started:
-            scene.wait(lambda running=running: self.ready in running.output, running)
+            scene.wait_for_output(running, self.ready)
 
     def start_one(self, scene: Scene, number: int, threads: int) -> Any:
         """Start one process of `threads` threads."""
@@ -42,6 +42,11 @@ class Contender:
 
     def prepare(self, scene: Scene) -> None:
         """Make its tables, if it needs any."""
+
+
+def chosen(contenders: Sequence[Contender], only: Sequence[str]) -> list[Contender]:
+    """Those whose names contain one of these; all of them where none is named."""
+    return [one for one in contenders if not only or any(part in one.name for part in only)]
 
 
 class Autoposter(Contender):
@@ -100,12 +105,12 @@ class RawDramatiq(Contender):
     """A ceiling: an actor that does nothing, without a database."""
 
     name = "raw Dramatiq actor"
-    settings = "does nothing at all; prefetch as autoposter's"
+    settings = "does nothing at all; fetches 64 messages ahead"
     command = DramatiqDelay.command
     ready = DramatiqDelay.ready
 
     def start_one(self, scene: Scene, number: int, threads: int) -> Any:
-        """With the prefetch that autoposter sets."""
+        """With more messages at hand than it needs."""
         command = [part.format(threads=threads) for part in self.command]
         return scene.processes.start(*command, dramatiq_queue_prefetch="64")
 
@@ -166,7 +171,7 @@ class ApScheduler(Contender):
     def start(self, scene: Scene, processes: int, threads: int) -> None:
         """Always one process."""
         running = scene.processes.start(*self.command, str(processes * threads))
-        scene.wait(lambda: self.ready in running.output, running)
+        scene.wait_for_output(running, self.ready)
 
     def schedule(self, scene: Scene, posts: Due) -> None:
         """By a scheduler that does not run jobs, as its documentation says for other programs."""

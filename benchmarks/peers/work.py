@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def keep_full_books(connection: Any, post_id: int) -> None:
             if within != in_transaction:
                 cursor.execute("begin" if in_transaction else "commit")
                 within = in_transaction
-            cursor.execute(sql, parameters | values)
+            cursor.execute(sql, parameters | values | {"posted_at": datetime.now(UTC)})
             found = cursor.fetchone()
             if found is None:
                 raise RuntimeError(f"post {post_id} is not published: {sql}")
