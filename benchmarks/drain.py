@@ -66,7 +66,7 @@ def measure(scene: Scene, contender: peers.Contender, count: int, processes: int
     contender.start(scene, processes, threads)
     if no_op:
         return {"posts_per_s": _rate_on_the_broker(scene, count * NO_OP_TIMES)}
-    scene.wait_for_statuses(count + 1)  # one was published to record the statements
+    scene.wait_for_statuses(count + 1, timeout=60 + count / 20)  # one was published to record the statements
     used = scene.cpu_seconds() - before
     return {
         "posts_per_s": _rate_in_the_books(scene),
@@ -90,7 +90,9 @@ def _rate_in_the_books(scene: Scene) -> float:
 def _rate_on_the_broker(scene: Scene, count: int) -> float:
     """Of the messages between the first and the last tenth; they vanish from the broker when they are done."""
     seen: list[tuple[float, int]] = []
+    until = time.monotonic() + 120
     while not seen or seen[-1][1]:
+        assert time.monotonic() < until, f"{seen[-1][1]} messages are left"
         seen.append((time.monotonic(), int(scene.redis.hlen("dramatiq:default.msgs"))))
         time.sleep(0.005)
     middle = [each for each in seen if count * 0.1 <= each[1] <= count * 0.9]

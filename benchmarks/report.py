@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -163,7 +164,11 @@ def slope_per_minute(points: Sequence[tuple[float, float]]) -> float:
 
 
 def arguments(description: str | None, **options: Any) -> argparse.Namespace:
-    """The command line: `--rounds`, `--out FOLDER`, and what else a benchmark asks, with its defaults."""
+    """The command line: `--rounds`, `--out FOLDER`, and what else a benchmark asks, with its defaults.
+
+    Told to end (SIGTERM), a benchmark from then on leaves no server and no worker behind.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="each contender in turn, so often (3)")
     parser.add_argument("--out", type=Path, help="a folder for QUESTION.json and QUESTION.svg")

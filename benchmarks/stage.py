@@ -171,7 +171,8 @@ class Scene:
 
     def left(self) -> int:
         """How many posts are not out yet."""
-        return self.count("Scheduled") + self.count("Publishing")
+        waiting = "select count(*) from post_instance where status in ('Scheduled', 'Publishing')"
+        return int(self.query(waiting)[0][0])
 
     def count(self, status: str) -> int:
         """How many posts have this status."""
