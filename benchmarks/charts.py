@@ -23,7 +23,7 @@ def bars(report: Report, column: str, unit: str, folder: Path, *, log: bool = Fa
     left = 16 + LETTER * max(map(len, rows), default=0)
 
     def x(value: float) -> float:
-        return left + (WIDTH - left - 90) * _share(max(value, floor), floor, max(positive), log=log)
+        return left + (WIDTH - left - 110) * _share(max(value, floor), floor, max(positive), log=log)
 
     shapes = _titles(report.title, unit + (" (logarithmic)" if log else ""))
     for number, (row, values) in enumerate(rows.items()):
@@ -32,7 +32,8 @@ def bars(report: Report, column: str, unit: str, folder: Path, *, log: bool = Fa
         shapes.append(_text(left - 8, top + 15, row, "end"))
         shapes.append(f'<rect x="{left:.1f}" y="{top}" width="{x(middle) - left:.1f}" height="{BAR}" fill="{colour}"/>')
         shapes.append(_line(x(min(values)), top + BAR / 2, x(max(values)), top + BAR / 2))
-        shapes.append(_text(x(max(values)) + 8, top + 15, _number(middle)))
+        lost = statistics.median(report.rows[row].get("lost", [0]))  # what never came is in no other figure
+        shapes.append(_text(x(max(values)) + 8, top + 15, _number(middle) + (f", {lost:.0f} lost" if lost else "")))
     _write(folder / f"{report.question}.svg", TOP + len(rows) * (BAR + GAP), shapes)
 
 

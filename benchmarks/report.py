@@ -94,7 +94,8 @@ class Report:
             }
             said |= {"failures": self.failures, "machine": machine(), "rows": self.rows, "series": self.series}
             (folder / f"{self.question}.json").write_text(json.dumps(said, indent=1) + "\n")
-            draw(folder)
+            if self.rows:
+                draw(folder)
         if self.failures:
             sys.exit(1)
 

@@ -28,8 +28,9 @@ AHEAD, LASTS = 8.0, 20.0
 
 POSTS = 500
 
-#: How long posts may take that were lost, in seconds; what is not out by then never arrived, as far as this run goes.
-PATIENCE = 60.0
+#: So long after the last post was due, in seconds, what is not at the platform counts as lost.  A post whose worker is
+#: killed between its intent and its call waits for the lease (10 s) and a first backoff (up to 30 s).
+PATIENCE = 45.0
 
 
 def kill(scene: Scene) -> None:

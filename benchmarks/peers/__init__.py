@@ -67,7 +67,8 @@ class Celery(Contender):
     name = "Celery, eta"
     settings = (
         "Redis; threads pool; prefetch multiplier 1, as its guide says for tasks of this kind; worker_timer_precision "
-        "0.01 s (default 1 s); acks_late, so that a killed worker loses nothing; no gossip, mingle, heartbeat"
+        "0.01 s (default 1 s); acks_late, so that what a killed worker held comes back after the visibility timeout, "
+        "12 h as it must be longer than the furthest eta; no gossip, mingle, heartbeat"
     )
     command = (
         *("celery", "-A", "peers.celery_app", "worker", "-P", "threads", "-c", "{threads}", "-n", "w{number}@bench"),
@@ -134,7 +135,7 @@ class Procrastinate(Contender):
     name = "procrastinate"
     settings = (
         "polls each 0.05 s (default 5 s), as our workers poll Redis; listen/notify on; keeps finished jobs (default); "
-        "the work runs in threads of its own"
+        "the work runs in threads of its own; no task for stalled jobs (its documentation has one each 10 minutes)"
     )
     command = (
         *("procrastinate", "--app", "peers.procrastinate_app.app", "worker"),
