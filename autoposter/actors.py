@@ -86,7 +86,7 @@ def dispatch() -> scanning.Found:
     """Find what is due and put it on the broker."""
     scanning.dispatch_looks(look.send)
     preparing.renew()
-    scanning.dispatch_preparations(prepare.send)
+    scanning.dispatch_preparations(prepare.send, room=turns.room)
     found = scanning.dispatch_due_posts(
         _send,
         bench.clock,

@@ -66,11 +66,17 @@ class Preparing:
 
     def _prepare_one(self, post_id: int) -> None:
         try:
-            snapshot = self._read(post_id)
+            snapshot = self._start(post_id)
             if snapshot is not None:
                 self._prepare(snapshot)
+            self._go_on()
         except DATABASE_AWAY as error:
             log.warning("preparing post %s waits for the database: %s", post_id, error)
+
+    def _go_on(self) -> None:
+        """Whoever has finished goes on with what falls due first, and waits for no scan."""
+        for post_id in preparations.mark(limit=1) if self._turns.room else ():
+            self._turns.wait(self._prepare_one, post_id, within=LONGEST_WAIT)
 
     def renew(self) -> None:
         """Keep the other processes from preparing too what is being uploaded here, however long it takes."""
@@ -88,9 +94,9 @@ class Preparing:
             with self._lock:
                 self._under_way.discard(post_id)
 
-    def _read(self, post_id: int) -> Snapshot | None:
+    def _start(self, post_id: int) -> Snapshot | None:
         try:
-            return preparations.read(post_id)
+            return preparations.start(post_id)
         except UNREADABLE as error:
             if isinstance(error, DATABASE_AWAY):
                 raise

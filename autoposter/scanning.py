@@ -154,9 +154,13 @@ def dispatch_looks(look: Callable[[int], None]) -> int:
     return len(jobs)
 
 
-def dispatch_preparations(prepare: Callable[[int], None]) -> int:
-    """Dispatch the posts that are to be prepared, or whose platform is to be asked again; returns how many."""
-    posts = preparations.mark()
+def dispatch_preparations(prepare: Callable[[int], None], *, room: int) -> int:
+    """Dispatch posts that are to be prepared, or whose platform is to be asked again; returns how many.
+
+    `room`: for how many this process has threads.  More would stand in the way of what falls due before them, and who
+    has finished with one goes on with the next by itself.
+    """
+    posts = preparations.mark(room) if room else []
     for post_id in posts:
         prepare(post_id)
     return len(posts)

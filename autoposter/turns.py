@@ -26,7 +26,7 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._slots = threading.BoundedSemaphore(2)
+        self.allow(2 * THREAD_SHARE)
         self._urgent: Waiting = {}
         self._others: Waiting = {}
         self._lock = threading.Lock()
@@ -34,7 +34,13 @@ class Turns:
 
     def allow(self, threads: int) -> None:
         """Say how many threads the process has."""
-        self._slots = threading.BoundedSemaphore(max(1, threads // THREAD_SHARE))
+        self._share = max(1, threads // THREAD_SHARE)
+        self._slots = threading.BoundedSemaphore(self._share)
+
+    @property
+    def room(self) -> int:
+        """How much urgent work more may wait without waiting for long: as much as there are threads for it."""
+        return 0 if self._stopping else max(0, self._share - len(self._urgent))
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -45,7 +51,7 @@ class Turns:
 
         `within`: it goes before what has no such limit, and is dropped where its turn has not come by then.
         """
-        self._wait(work, post_id, within)
+        self.wait(work, post_id, within=within)
         slots = self._slots
         # Asked again after the release: another may have come to wait just before it.
         while (self._urgent or self._others) and slots.acquire(blocking=False):
@@ -55,7 +61,8 @@ class Turns:
             finally:
                 slots.release()
 
-    def _wait(self, work: Work, post_id: int, within: timedelta | None) -> None:
+    def wait(self, work: Work, post_id: int, *, within: timedelta | None = None) -> None:
+        """Let a post wait for its turn; for a thread that is working already, and takes it when it has finished."""
         with self._lock:
             waiting = self._others if within is None else self._urgent
             if len(waiting) < MOST_WAITING:

@@ -106,7 +106,7 @@ def test_a_post_within_prepare_ahead_is_begun_once(bench: Workbench, post: int, 
     factories.post(timedelta(hours=2), channel_account_id=factories.account(platform="slow"))
 
     assert (begin(), begin()) == (1, 0)
-    assert (preparations.mark(), preparations.mark()) == ([post], [])
+    assert (preparations.mark(9), preparations.mark(9)) == ([post], [])
 
 
 def test_an_account_rests_when_preparing_has_nearly_used_up_its_limits(
@@ -251,6 +251,33 @@ def test_only_a_quarter_of_the_threads_prepare_at_once_and_go_on_with_what_had_t
     assert (while_busy, len(Slow.calls)) == (1, 20)
 
 
+def test_who_has_prepared_a_post_goes_on_with_what_falls_due_first(bench: Workbench, factories: Factories) -> None:
+    account = factories.account(platform="slow")
+    captions = {minutes: f"due in {minutes} min" for minutes in (30, 10, 20)}
+    posts = {
+        minutes: factories.post(timedelta(minutes=minutes), channel_account_id=account, caption=caption)
+        for minutes, caption in captions.items()
+    }
+    begin()
+
+    Preparing(bench, Turns()).prepare(posts[30])  # whose message came first
+
+    order = [row[0] for row in factories.query("select prepared ->> 'upload' from post_instance order by updated_at")]
+    assert order == [captions[minutes] for minutes in (30, 10, 20)]
+
+
+def test_who_stops_goes_on_with_nothing(bench: Workbench, post: int, factories: Factories) -> None:
+    other = factories.post(HOUR / 2, channel_account_id=factories.account(platform="slow", name="Another"))
+    turns = Turns()
+    begin()
+    Slow.meanwhile = turns.stop
+
+    Preparing(bench, turns).prepare(post)
+
+    assert len(Slow.calls) == 1
+    assert preparations.mark(9) == [other]  # which others find at once
+
+
 def test_a_worker_that_stops_begins_to_prepare_nothing_more(bench: Workbench, post: int) -> None:
     begin()
     turns = Turns()
@@ -290,7 +317,7 @@ def test_what_was_prepared_for_content_that_was_edited_meanwhile_is_not_kept(
 ) -> None:
     factories.account(platform="slow", name="Another")
     begin()
-    snapshot = preparations.read(post)
+    snapshot = preparations.start(post)
     assert snapshot is not None
     factories.query(edit)
     if begun_anew:
@@ -308,7 +335,7 @@ def test_a_refusal_of_content_that_was_edited_meanwhile_is_not_noted(
     bench: Workbench, post: int, factories: Factories
 ) -> None:
     begin()
-    snapshot = preparations.read(post)
+    snapshot = preparations.start(post)
     assert snapshot is not None
     factories.query(EDITS[0])
 
@@ -332,7 +359,7 @@ def test_an_upload_that_takes_minutes_is_made_once(bench: Workbench, post: int, 
     assert uploading.wait(5)
     factories.query("update post_instance set prepare_at = now()")  # half a minute later
     preparing.renew()
-    found_by_others = preparations.mark()
+    found_by_others = preparations.mark(9)
     preparing.prepare(post)  # a message that was on its way
     uploaded.set()
     first.join(5)
@@ -382,7 +409,7 @@ def test_a_post_whose_account_is_disconnected_meanwhile_ends_at_its_due_time(
         "update post_instance set scheduled_for = now() - interval '2 min', prepare_at = now() - interval '2 min'"
     )
 
-    assert preparations.mark() == []
+    assert preparations.mark(9) == []
     assert [found.post_id for found in dispatch.mark_overdue(max_lateness=None, limit=10)] == [post]
     publish_post(post, bench)
 

@@ -544,6 +544,30 @@ def address_of(factories: Factories, account: int) -> str:
     return f"{of['platform']}:{of['name']}"
 
 
+def test_a_preparation_that_waited_for_a_scan_that_dispatches_its_post_leaves_it_to_the_attempt(
+    stage: Stage, make_post: Any, post_row: Any
+) -> None:
+    post = make_post(SECOND, prepare_at=datetime.now(UTC))
+
+    with stage.program() as scan:
+        scan("update post_instance set dispatched_for = due_at where id = %s", (post,))
+        preparation = stage.begin(preparations.start, post)
+        stage.wait_until_blocked()
+
+    assert outcome(preparation) is None
+    assert post_row(post)["prepared_key"] is None
+
+
+def test_a_scan_that_meets_a_post_that_is_being_begun_does_not_dispatch_it(stage: Stage, make_post: Any) -> None:
+    post = make_post(SECOND, prepare_at=datetime.now(UTC))
+
+    with stage.program() as preparation:
+        preparation("update post_instance set prepared_key = 'begun' where id = %s", (post,))
+        meanwhile = outcome(stage.begin(dispatch.mark_on_time, max_lateness=DAY))
+
+    assert meanwhile == dispatch.mark_on_time(max_lateness=DAY) == []
+
+
 def test_a_foreign_program_that_holds_a_post_keeps_no_scan_from_taking_the_marks_of_the_others_back(
     stage: Stage, make_post: Any, post_row: Any
 ) -> None:

@@ -120,7 +120,7 @@ def test_what_is_not_due_is_left_alone(
     make_post(-SECOND, channel_account_id=make_account(status="disabled"))
     make_post(-25 * HOUR)
     make_post(-SECOND, retry_at=datetime.now(UTC) + HOUR)
-    make_post(-SECOND, prepare_at=datetime.now(UTC) + SECOND)
+    make_post(-SECOND, prepare_at=datetime.now(UTC) + SECOND, prepared_key="begun")
     for status in ("Draft", "Publishing", "Posted", "Failed", "Unconfirmed", "Missed", "Cancelled"):
         make_post(-SECOND, status=status)
     claimed(make_post(-SECOND))

@@ -117,3 +117,17 @@ def test_work_that_fails_gives_its_thread_back(desk: Desk) -> None:
     desk.turns.take(desk.other, 2)
 
     assert desk.done == [("other", 2)]
+
+
+def test_as_much_urgent_work_may_wait_as_there_are_threads_for_it(desk: Desk) -> None:
+    desk.turns.allow(threads=8)
+    rooms = [desk.turns.room]
+    desk.keep_busy(threads=2)
+    for number in range(3):
+        desk.turns.take(desk.urgent, number, within=timedelta(seconds=60))
+        desk.turns.take(desk.other, number)
+        rooms.append(desk.turns.room)
+    desk.turns.stop()
+
+    assert rooms == [2, 1, 0, 0]
+    assert desk.turns.room == 0

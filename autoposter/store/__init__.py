@@ -6,6 +6,9 @@ DUE = "p.status = 'Scheduled' and p.autopost_enabled and p.content_item_id is no
 #: A post (`p`) that is not yet too late; `max_lateness` null: none ever is.
 NOT_TOO_LATE = "(%(max_lateness)s::interval is null or p.scheduled_for > now() - %(max_lateness)s::interval)"
 
+#: A post (`p`) that was not dispatched for the time when it is due now.
+NOT_DISPATCHED = "p.dispatched_for is distinct from p.due_at"
+
 #: The post that a job may move without a receipt: published by it, or still as it was claimed.
 STILL_CLAIMED = """p.id = job.post_instance_id and (
                 p.status = 'Publishing'

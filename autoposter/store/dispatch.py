@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autoposter.database import execute, row, rows, single_statement
-from autoposter.store import DUE, NOT_TOO_LATE
+from autoposter.store import DUE, NOT_DISPATCHED, NOT_TOO_LATE
 
 #: Posts are dispatched at most this long before they are due.  Short, because messages that a broker holds for later
 #: are lost with it: after a kill, p99 lateness was 42 s with a horizon of 65 s, 2.8 s with 5 s.
@@ -22,7 +22,7 @@ OVERDUE = timedelta(seconds=2)
 #: ... waiting as long as it already waited, this at most: a backlog does not multiply on the broker.
 LONGEST_WAIT = timedelta(minutes=5)
 
-#: A post that is still being prepared is not dispatched, unless nobody has asked after it for so long.
+#: A post whose preparing has begun is not dispatched before it is ready, unless nobody has asked after it for so long.
 PREPARING_GIVEN_UP = timedelta(minutes=1)
 
 #: Posts of one scan, of those due now and of those that came too late, each.
@@ -58,8 +58,7 @@ def mark_on_time(*, max_lateness: timedelta | None, limit: int = BATCH) -> list[
     Two scans: the second skips the rows that the first has locked, and finds them marked afterwards.
     """
     return _mark(
-        "p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s"
-        " and p.dispatched_for is distinct from p.due_at",
+        f"p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s and {NOT_DISPATCHED}",
         max_lateness=max_lateness,
         limit=limit,
     )
@@ -81,8 +80,8 @@ def is_near() -> bool:
 def mark_overdue(*, max_lateness: timedelta | None, limit: int) -> list[Dispatched]:
     """Mark posts that are overdue as dispatched, again if need be; the oldest first.  Two scans: as above."""
     return _mark(
-        """p.due_at <= now() - %(overdue)s
-           and (p.dispatched_for is distinct from p.due_at
+        f"""p.due_at <= now() - %(overdue)s
+           and ({NOT_DISPATCHED}
                 or p.dispatched_at < now() - greatest(
                        %(overdue)s, least(p.dispatched_at - p.due_at, %(longest_wait)s)))""",
         max_lateness=max_lateness,
@@ -100,7 +99,7 @@ def _mark(when: str, *, max_lateness: timedelta | None, limit: int) -> list[Disp
                   join channel_account a on a.id = p.channel_account_id
                  where {DUE} and {NOT_TOO_LATE} and {when}
                    and a.status <> 'disabled'
-                   and (p.prepare_at is null or p.prepare_at < now() - %(given_up)s)
+                   and (p.prepare_at is null or p.prepared_key is null or p.prepare_at < now() - %(given_up)s)
                    and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')
                  order by p.due_at
                  limit %(limit)s

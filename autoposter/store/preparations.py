@@ -1,8 +1,11 @@
 """What `prepare` has got ready ahead of the due time: a cache in the post's row, whose loss costs lateness only.
 
 `prepare_at` says when to prepare or to ask again; null: nothing is to be done.  `prepared_key` names the content that
-`prepared` was made for; triggers forget it when that content changes, and nothing that was made for other content is
-written afterwards.
+`prepared` is made for, from the moment when that begins; triggers forget it when that content changes, and nothing that
+was made for other content is written afterwards.
+
+A post whose preparing has not begun when it is dispatched is prepared by its attempt: either `start` finds it
+dispatched, or the scan finds it begun.
 """
 
 from __future__ import annotations
@@ -13,26 +16,29 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.database import execute, row, rows, single_statement, transaction
-from autoposter.store import BRIEFLY, DUE
+from autoposter.store import BRIEFLY, DUE, NOT_DISPATCHED
 from autoposter.store.snapshots import READ, Snapshot, snapshot_of
-
-#: Preparations of one scan.
-BATCH = 200
 
 #: A preparation that was dispatched, or of which its process last gave a sign of life, is not dispatched again for so
 #: long.
 PAUSE = timedelta(seconds=30)
 
-#: So long what was prepared waits for another program that holds the post's row.
+#: So long it waits for another program that holds the post's row.
 LOCK_TIMEOUT = "2s"
 
-#: A post is asked after at the latest so long before it is due, whatever its platform said: it may be ready by then.
-LAST_QUESTION = timedelta(seconds=10)
+#: A post is asked after at the latest so long before it is due, whatever its platform said: it may be ready by then ...
+EARLY = timedelta(seconds=10)
 
-#: When to ask again about a post (`p`): null for no delay.
-ASK_AGAIN = """case when %(delay)s::interval is not null then
-                least(now() + %(delay)s,
-                      case when p.due_at > now() + %(last_question)s then p.due_at - %(last_question)s end) end"""
+#: ... and, where its platform is still at work, so long before: a scan has to find it, and another one to dispatch it.
+#: Once it is due it is asked after again when it is late by a quarter more, and not sooner than after this: what gets
+#: ready late goes out soon after, and what stays unready for long is asked after seldom (26 times in half an hour).
+SOON = timedelta(seconds=3)
+
+#: SQL: when to ask again about a post (`p`) that its platform is at work on.
+ASK_AGAIN = """least(now() + %(delay)s, case
+                    when p.due_at > now() + %(early)s then p.due_at - %(early)s
+                    when p.due_at > now() + %(soon)s then p.due_at - %(soon)s
+                    else now() + greatest(%(soon)s, (now() - p.due_at) / 4) end)"""
 
 
 def begin(ahead: Mapping[str, timedelta], limit: int = 1000) -> int:
@@ -49,7 +55,7 @@ def begin(ahead: Mapping[str, timedelta], limit: int = 1000) -> int:
                     with soon as (
                         select p.id from post_instance p join channel_account a on a.id = p.channel_account_id
                          where {DUE} and p.due_at > now() and p.due_at <= now() + %(window)s
-                           and p.prepared_key is null and p.prepare_at is null
+                           and p.prepared_key is null and p.prepare_at is null and {NOT_DISPATCHED}
                            and a.platform = %(platform)s and a.status = 'active'
                          order by p.due_at limit %(limit)s
                            for update of p skip locked
@@ -61,24 +67,29 @@ def begin(ahead: Mapping[str, timedelta], limit: int = 1000) -> int:
     return begun
 
 
-def mark(limit: int = BATCH) -> list[int]:
-    """The posts to prepare, or to ask the platform about, now; each is not found again for half a minute."""
+def mark(limit: int) -> list[int]:
+    """Some posts to prepare, or to ask the platform about, now; each is not found again for half a minute.
+
+    What is due, or nearly, goes first; then what has not begun, for its platform may have to work on it for long; then
+    what it works on already; among each of them what falls due first.  Two at once: the second skips what the first has
+    locked.
+    """
     with single_statement():
-        return [
-            int(found["id"])
-            for found in rows(
-                f"""
-                with due as (
-                    select p.id from post_instance p join channel_account a on a.id = p.channel_account_id
-                     where p.prepare_at <= now() and {DUE} and a.status = 'active'
-                     order by p.prepare_at limit %(limit)s
-                       for update of p skip locked
-                )
-                update post_instance p set prepare_at = now() + %(pause)s from due where p.id = due.id
-                returning p.id""",
-                {"limit": limit, "pause": PAUSE},
+        found = rows(
+            # Not joined: without fresh statistics all posts of the accounts were read, to find those to prepare.
+            f"""
+            with due as (
+                select p.id from post_instance p
+                 where p.prepare_at <= now() and {DUE} and {NOT_DISPATCHED}
+                   and (select a.status from channel_account a where a.id = p.channel_account_id) = 'active'
+                 order by case when p.due_at <= now() + %(early)s then 1 when p.prepared_key is null then 2 else 3 end,
+                          p.due_at limit %(limit)s
+                   for update of p skip locked
             )
-        ]
+            update post_instance p set prepare_at = now() + %(pause)s from due where p.id = due.id returning p.id""",
+            {"limit": limit, "pause": PAUSE, "early": EARLY},
+        )
+    return [int(each["id"]) for each in found]
 
 
 def renew(post_ids: Collection[int]) -> None:
@@ -99,14 +110,29 @@ def renew(post_ids: Collection[int]) -> None:
         )
 
 
-def read(post_id: int) -> Snapshot | None:
-    """The post as it stands now, to prepare it.  None: it is not to be prepared (any more)."""
-    with single_statement():
+def start(post_id: int) -> Snapshot | None:
+    """The post as it stands now, to prepare it, and noted as begun.  None: it is not to be prepared here (any more).
+
+    Against the scan that dispatches it: whichever locks the row first; the other finds it begun, or dispatched.
+    """
+    with transaction():
         found = row(
-            f"{READ} where p.id = %(post_id)s and {DUE} and p.prepare_at is not null and a.status = 'active'",
+            f"""
+            set local lock_timeout = '{LOCK_TIMEOUT}';
+            select from post_instance where id = %(post_id)s for update;
+            {READ} where p.id = %(post_id)s and {DUE} and {NOT_DISPATCHED}
+                     and p.prepare_at is not null and a.status = 'active'""",
             {"post_id": post_id},
         )
-    return snapshot_of(found) if found else None
+        if found is None:
+            return None
+        snapshot = snapshot_of(found)
+        if found["prepared_key"] is None:
+            execute(
+                "update post_instance set prepared_key = %(key)s where id = %(id)s",
+                {"id": post_id, "key": snapshot.idempotency_key},
+            )
+    return snapshot
 
 
 def keep(snapshot: Snapshot, prepared: dict[str, Any], *, ask_again_in: timedelta | None) -> bool:
@@ -118,14 +144,16 @@ def keep(snapshot: Snapshot, prepared: dict[str, Any], *, ask_again_in: timedelt
     with transaction():
         return _still_says(snapshot) and bool(
             row(
-                f"update post_instance p set prepared = %(prepared)s, prepared_key = %(key)s, prepare_at = {ASK_AGAIN},"
-                " dispatched_for = null where id = %(id)s and status = 'Scheduled' returning id",
+                "update post_instance p set prepared = %(prepared)s, prepared_key = %(key)s, dispatched_for = null,"
+                f" prepare_at = case when %(delay)s::interval is not null then {ASK_AGAIN} end"
+                " where id = %(id)s and status = 'Scheduled' returning id",
                 {
                     "id": snapshot.post_id,
                     "key": snapshot.idempotency_key,
                     "prepared": json.dumps(prepared),
                     "delay": ask_again_in,
-                    "last_question": LAST_QUESTION,
+                    "early": EARLY,
+                    "soon": SOON,
                 },
             )
         )
@@ -145,12 +173,13 @@ def _still_says(snapshot: Snapshot) -> bool:
 
 
 def postpone(post_id: int, delay: timedelta) -> None:
-    """Prepare later: the platform is in trouble."""
+    """Prepare later: the platform is in trouble, and is asked once more before the post is due."""
     with single_statement():
         row(
-            f"{BRIEFLY} update post_instance p set prepare_at = {ASK_AGAIN}"
+            f"{BRIEFLY} update post_instance p set prepare_at ="
+            " least(now() + %(delay)s, case when p.due_at > now() + %(early)s then p.due_at - %(early)s end)"
             " where id = %(id)s and prepare_at is not null returning id",
-            {"id": post_id, "delay": delay, "last_question": LAST_QUESTION},
+            {"id": post_id, "delay": delay, "early": EARLY},
         )
 
 
@@ -169,7 +198,8 @@ def set_aside(post_id: int, problem: str) -> None:
     """Not now: what stands in its rows is in the way.  The minute scan begins anew, in case it is mended by then."""
     with single_statement():
         execute(
-            f"{BRIEFLY} update post_instance set prepare_at = null, last_error = %(problem)s, dispatched_for = null"
+            f"{BRIEFLY} update post_instance set prepare_at = null, last_error = %(problem)s, dispatched_for = null,"
+            " prepared_key = case when prepared is not null then prepared_key end"
             " where id = %(id)s and status = 'Scheduled'",
             {"id": post_id, "problem": problem},
         )

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from faults.checker import arrival
 from faults.figures import Figures
 from faults.machines import OwnServers, lateness
 from faults.test_storm import Storm
@@ -20,6 +21,7 @@ from media_files import mp4, picture
 from platforms.beside_a_fake import Beside, PlatformMachines
 from platforms.quick_publishers import QuickInstagram
 
+from autoposter.store import preparations
 from autoposter.testing import Reply, Rule, accept_then, accept_then_answer, outage, refuse, slow
 from autoposter.testing.rules import drop_unread, slow_to_publish
 from autoposter.testing.server import AcceptedPost
@@ -115,6 +117,10 @@ def test_a_storm_publishes_every_kind_once(
     assert left == []
 
 
+#: A container is asked after for the last time before its post is due, and by a scan that runs each second.
+ASKED_LAST = preparations.SOON - timedelta(seconds=1)
+
+
 def test_containers_that_stay_unfinished_hold_no_thread(
     machines: PlatformMachines, instagram: FakeInstagram, figures: Figures, long: bool
 ) -> None:
@@ -123,17 +129,30 @@ def test_containers_that_stay_unfinished_hold_no_thread(
     instagram.asks_until_finished = 0
     instagram.takes_until_finished = {"REELS": timedelta(seconds=working)}
     began = time.time()
-    machines.plan([KINDS["reel"]], [began + working + 20 + number / 4 for number in range(count)])
+    machines.plan([KINDS["reel"]], [began + working + 10 + number / 4 for number in range(count)])
     machines.plan([KINDS["photo"]], [began + 15 + number / 5 for number in range(5 * working)])
+    planning = timedelta(seconds=time.time() - began)
+    machines.rows.query("update post_instance set scheduled_for = scheduled_for + %s", (planning,))
 
     machines.workers(2, threads=8)
     machines.settle(working + 90)
 
     report = machines.judge(figures)
-    reels = {post for post, kind in instagram.kinds.items() if kind == "REELS"}
-    figures.spread("lateness of the reels", lateness(report, lambda post: post.platform_post_id in reels))
-    others = lateness(report, lambda post: post.platform_post_id not in reels)
+    finished = {
+        post.id: instagram.containers[post.key or ""].created_at + timedelta(seconds=working)
+        for post in instagram.published()
+        if instagram.kinds[post.id] == "REELS"
+    }
+    reels = [(post, effect) for post in report.posts for effect in post.effects if post.platform_post_id in finished]
+    for what, is_late, bound in [("in time: lateness", False, 1), ("too late: since then", True, 6)]:
+        waits = [
+            (arrival(effect) - max(post.scheduled_for, finished[effect.id])).total_seconds()
+            for post, effect in reels
+            if (finished[effect.id] > post.scheduled_for - ASKED_LAST) == is_late
+        ]
+        figures.spread(f"reels whose containers were finished {what}", waits, at_most=bound)
+    others = lateness(report, lambda post: post.platform_post_id not in finished)
     figures.spread("lateness of the photos meanwhile", others, at_most=1)
-    assert {post.status for post in report.posts} == {"Posted"} and len(reels) == count
+    assert {post.status for post in report.posts} == {"Posted"} and len(finished) == count
     assert [container.kind for container in instagram.containers.values()].count("REELS") == count
     assert not figures.broken()
