@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import signal
@@ -116,7 +117,7 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     """Median, 99th percentile and maximum of times, in milliseconds, and how many are below 0."""
     times = sorted(seconds)
     ranked = {"p50_ms": 0.50, "p99_ms": 0.99}
-    found = {name: times[min(len(times) - 1, int(len(times) * rank))] * 1000 for name, rank in ranked.items()}
+    found = {name: times[math.ceil(len(times) * rank) - 1] * 1000 for name, rank in ranked.items()}
     return found | {"max_ms": times[-1] * 1000, "early": sum(time < 0 for time in times)}
 
 

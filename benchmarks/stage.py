@@ -273,11 +273,13 @@ def record(url: str, post_id: int) -> list[tuple[str, dict[str, Any], bool]]:
         return execute(sql, parameters, *rest)
 
     pool.connect_to(url)
-    with mock.patch.object(pool.database, "execute_sql", noting):
-        attempt = claims.claim(post_id, worker="bench", max_lateness=timedelta(days=1))
-        assert attempt is not None
-        assert jobs.intend(attempt, {})
-        receipt = Confirmed(f"noop-{post_id}", None)
-        assert jobs.settle_receipt(attempt.job_id, receipt, posted_at=attempt.due_at, evidence={"calls": []})
-    pool.database.close_all()
+    try:
+        with mock.patch.object(pool.database, "execute_sql", noting):
+            attempt = claims.claim(post_id, worker="bench", max_lateness=timedelta(days=1))
+            assert attempt is not None
+            assert jobs.intend(attempt, {})
+            receipt = Confirmed(f"noop-{post_id}", None)
+            assert jobs.settle_receipt(attempt.job_id, receipt, posted_at=attempt.due_at, evidence={"calls": []})
+    finally:
+        pool.database.close_all()
     return recorded
