@@ -16,7 +16,6 @@ _noticed = pytest.StashKey[list[tuple[str, str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "long: only with --long")
     config.stash[_noticed] = []
 
 
@@ -32,14 +31,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def noticed(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """`noticed(safeguard, what noticed its absence)`: a line of the table at the end of the run."""
     return lambda safeguard, what: request.config.stash[_noticed].append((safeguard, what))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked `long`, unless it was asked for."""
-    if not config.getoption("--long"):
-        left_out = [item for item in items if item.get_closest_marker("long")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -76,15 +67,3 @@ def forge(running_forge: Forge, world: World) -> Iterator[Forge]:
     running_forge.environment = world.environment
     yield running_forge
     running_forge.kill_frozen()
-
-
-@pytest.fixture
-def long(request: pytest.FixtureRequest) -> bool:
-    """Whether the long version was asked for."""
-    return bool(request.config.getoption("--long"))
-
-
-@pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
-    """What random faults are drawn from."""
-    return int(request.config.getoption("--seed"))

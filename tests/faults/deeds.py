@@ -19,11 +19,17 @@ from autoposter.leases import Leases
 from autoposter.lifecycle import RetryPolicy
 from autoposter.media import MediaShelf
 from autoposter.plugins import Host
+from autoposter.preparing import Preparing
 from autoposter.settings import load_settings
+from autoposter.store import preparations
+from autoposter.turns import Turns
 from autoposter.workbench import Workbench
 
 #: Retries come soon, so that a test ends soon.
 POLICY = RetryPolicy(max_attempts=8, retry_base=timedelta(seconds=1), retry_cap=timedelta(seconds=2))
+
+#: How often a post is asked after while it is prepared ahead; more often than any platform takes.
+MOST_QUESTIONS = 20
 
 #: Made before the forks: reading what is installed is no part of an attempt.
 HOST = Host()
@@ -43,7 +49,7 @@ def workbench() -> Workbench:
         worker=f"forge-{os.getpid()}",
         host=HOST,
         keyring=Keyring(settings.secret_keys),
-        shelf=MediaShelf(None, None),
+        shelf=MediaShelf(settings.media_root, settings.media_base_url, settings.media_allow),
         policy=POLICY,
         max_lateness=settings.max_lateness,
         clock=clock,
@@ -59,6 +65,18 @@ def publish(post_id: int, arm: Arm) -> None:
     """One attempt at a post, as the actor makes it."""
     bench = workbench()
     arm()
+    publishing.publish_post(post_id, bench)
+
+
+def prepare_and_publish(post_id: int, arm: Arm) -> None:
+    """All that happens to a post that is prepared ahead, with no time in between."""
+    bench = workbench()
+    preparing = Preparing(bench, Turns())
+    arm()
+    for _ in range(MOST_QUESTIONS):
+        if preparations.read(post_id) is None:
+            break
+        preparing.prepare(post_id)
     publishing.publish_post(post_id, bench)
 
 
@@ -107,8 +125,9 @@ def take_over(_: int, arm: Arm) -> None:
 
 
 def recover(seconds: int, arm: Arm) -> None:
-    """A healthy worker, until nothing is left to do: it scans, takes over, looks, publishes and renews its leases."""
+    """A healthy worker, until nothing is left to do: it scans, takes over, prepares, looks and publishes."""
     bench = workbench()
+    preparing = Preparing(bench, Turns())
     arm()
     until = time.monotonic() + seconds
     with ThreadPoolExecutor(6) as threads:
@@ -122,6 +141,7 @@ def recover(seconds: int, arm: Arm) -> None:
                 max_lateness=None,
                 room=20,
             )
+            scanning.dispatch_preparations(lambda post_id: busy.append(threads.submit(preparing.prepare, post_id)))
             scanning.dispatch_looks(lambda job_id: busy.append(threads.submit(recovery.look, job_id, bench)))
             time.sleep(0.1)
         for task in busy:
@@ -152,5 +172,5 @@ def open_posts() -> int:
 
 
 DEEDS: dict[str, Callable[[int, Arm], None]] = {
-    deed.__name__: deed for deed in (nothing, publish, look, scan, deliver, take_over, recover)
+    deed.__name__: deed for deed in (nothing, publish, prepare_and_publish, look, scan, deliver, take_over, recover)
 }

@@ -32,7 +32,7 @@ class Order:
     """What a process is to do."""
 
     do: str
-    """`publish` a post, `look` at a job, `recover` everything (see `deeds`)."""
+    """`publish` a post, `look` at a job, `recover` everything, ... (see `deeds`)."""
     what: int = 0
     """The post or the job."""
     strike: Strike | None = None

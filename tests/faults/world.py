@@ -16,7 +16,9 @@ from faults.checker import Report, check
 from faults.forge import Forge, Order, Ran
 from pydantic import SecretStr
 
+from autoposter import database as pool
 from autoposter.credentials import Keyring
+from autoposter.store import books
 from autoposter.testing import publishers
 from autoposter.testing.platform import FakePlatform
 
@@ -71,6 +73,13 @@ class World:
         found = self.rows.query("select post_instance_id from publish_job where id = %s", (ran.order.what,))
         return int(found[0][0])
 
+    def is_promised(self, post_id: int) -> bool:
+        """Whether an intent for it is in the books."""
+        found = self.rows.query(
+            "select exists (select from publish_job where post_instance_id = %s and intent_at is not null)", (post_id,)
+        )
+        return bool(found[0][0])
+
     def taken_back(self, post_id: int, change: str) -> None:
         """Have its owner change a post that nothing was promised of yet, so that it must not go out."""
         changed = self.rows.query(
@@ -96,6 +105,14 @@ class World:
         """Have a process settle everything: a healthy one, but for the safeguards that it is `without`."""
         ran = forge.run(Order("recover", seconds, **without))
         assert ran.ended == 0, ran.trace
+
+    def audit(self) -> list[books.Finding]:
+        """What `autoposter audit` says."""
+        pool.connect_to(self.database_url)
+        try:
+            return books.audit()
+        finally:
+            pool.database.close_all()
 
     def check(self) -> Report:
         """What the judge says."""
