@@ -26,8 +26,6 @@ from processes import Processes, Running, wait_until
 from autoposter import database as pool
 from autoposter.local import LocalServers
 from autoposter.migrations import migrate
-from autoposter.store import books
-from autoposter.testing.platform import FakePlatform
 
 #: Nothing here has to survive a power cut; a killed server has left its writes with the system.
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "max_wal_size=2GB")
@@ -103,11 +101,13 @@ class OwnServers:
 class Machines:
     """Everything of one scenario: servers, platform, accounts, workers and a scheduler."""
 
-    def __init__(self, servers: OwnServers, platform: FakePlatform, folder: Path) -> None:
+    def __init__(self, servers: OwnServers, world: World) -> None:
+        """`world` is on a database of `servers`."""
+        folder = world.folder
         self.servers = servers
-        self.platform = platform
-        self.world = World(servers.new_database(), platform, folder)
-        self.rows = self.world.rows
+        self.platform = world.platform
+        self.world = world
+        self.rows = world.rows
         odd_publishers.install(folder)
         modules = [str(folder), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
         own = {"AUTOPOSTER_REDIS_URL": servers.valkey.url(), "PYTHONPATH": os.pathsep.join(filter(None, modules))}
@@ -208,16 +208,8 @@ class Machines:
             **dict(sorted(statuses.items())),
         )
         assert report.violations == []
-        assert self.audit() == []
+        assert self.world.audit() == []
         return report
-
-    def audit(self) -> list[books.Finding]:
-        """What `autoposter audit` says."""
-        pool.connect_to(self.world.database_url)
-        try:
-            return books.audit()
-        finally:
-            pool.database.close_all()
 
     def reconciled(self) -> dict[str, int]:
         """How much was looked for: jobs ever unknown, looks at them, and requests of either kind on the platform."""

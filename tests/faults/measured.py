@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from faults.figures import Figure, Figures
 from faults.machines import FAST, Machines, OwnServers
+from faults.world import World
 
 from autoposter.local import LocalServers, temporary_folder
 from autoposter.testing.platform import FakePlatform
@@ -90,7 +91,7 @@ def machines(own_servers: OwnServers, platform: FakePlatform, tmp_path: Path) ->
     own_servers.start_postgres()
     own_servers.start_valkey()
     own_servers.redis().flushall()
-    made = Machines(own_servers, platform, tmp_path)
+    made = Machines(own_servers, World(own_servers.new_database(), platform, tmp_path))
     yield made
     made.processes.end_all()
     print(made.processes.report())  # pytest shows it only when the test fails
