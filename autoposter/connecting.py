@@ -24,7 +24,7 @@ from autoposter.publishers import Account, AccountCheck, AccountRejected, Choice
 from autoposter.publishers.base import overrides
 from autoposter.publishers.http import Wire
 from autoposter.publishers.texts import clean
-from autoposter.refreshing import believed, refresh_at
+from autoposter.refreshing import believed, first_refresh_at
 from autoposter.store import account_states
 from autoposter.store import accounts as store
 from autoposter.store.accounts import AccountInfo, Connection, IdentityTaken
@@ -178,7 +178,7 @@ def _connection(
         external_id=said.external_id if said else None,
         credentials=keyring.encrypt(account_id, secrets) if secrets else None,
         expire_at=expire_at,
-        refresh_at=refresh_at(expire_at, database_time()) if overrides(publisher, "refresh") else None,
+        refresh_at=first_refresh_at(expire_at, database_time()) if overrides(publisher, "refresh") else None,
         is_checked=said is not None,
     )
 
@@ -231,14 +231,14 @@ def check(account: int | str, host: Host, keyring: Keyring) -> Found:
         return Found(found, checked=False)
     if found.external_id and said.external_id and said.external_id != found.external_id:
         raise Refused(f"{found.address} is {found.external_id}, and its credentials are those of {said.external_id}.")
-    ahead = refresh_at(said.expires_at, database_time()) if overrides(kind, "refresh") else None
+    is_renewable = said.expires_at is not None and overrides(kind, "refresh")
     try:
         store.works(
             row.id,
             credentials_version=row.credentials_version,
             external_id=said.external_id,
             expire_at=said.expires_at,
-            refresh_at=ahead,
+            refresh_at=first_refresh_at(said.expires_at, database_time()) if is_renewable else None,
         )
     except IdentityTaken:
         raise _taken(found.platform, found.name, said.external_id) from None

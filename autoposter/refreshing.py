@@ -39,6 +39,10 @@ RIGHT_LASTS = timedelta(minutes=3)
 #: Credentials are refreshed when a third of their time is left, and this long before they expire at most.
 MOST_AHEAD = timedelta(days=7)
 
+#: Credentials whose end nobody knows are refreshed so long after they were given: what comes back tells its end.  More
+#: than a day, for there are platforms that renew nothing younger.
+END_UNKNOWN = timedelta(hours=25)
+
 #: Later expiries are a platform's mistake, such as milliseconds taken for seconds.
 LONGEST_LIFE = timedelta(days=3650)
 
@@ -239,3 +243,13 @@ def believed(expires_at: Any, now: datetime, whose: str) -> datetime | None:
 def refresh_at(expire_at: datetime | None, now: datetime) -> datetime | None:
     """When to refresh credentials that expire then; None: their expiry is not known."""
     return None if expire_at is None else expire_at - min((expire_at - now) / 3, MOST_AHEAD)
+
+
+def first_refresh_at(expire_at: datetime | None, now: datetime) -> datetime:
+    """When to refresh credentials that a person has brought.
+
+    At once where they end soon: it may turn out that nothing refreshes them, and then the person is to be warned.
+    """
+    if expire_at is not None and expire_at < now + WARN_AHEAD:
+        return now
+    return refresh_at(expire_at, now) or now + END_UNKNOWN

@@ -35,6 +35,7 @@ from autoposter.store.accounts import AccountInfo
 from autoposter.store.reports import Selection
 
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
 
@@ -226,6 +227,33 @@ def test_a_connected_account_has_the_identity_name_and_expiry_that_its_platform_
     assert timedelta(0) < datetime.now(UTC) + 60 * DAY - row["credentials_expire_at"] < 60 * SECOND
     assert row["refresh_at"] == row["credentials_expire_at"] - 7 * DAY
     assert row["checked_at"] is not None and found.checked
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "refreshed_in"), [(3 * DAY, timedelta(0)), (None, timedelta(hours=25))], ids=["soon", "unknown"]
+)
+def test_credentials_that_end_soon_or_nobody_knows_when_are_refreshed_before_long(
+    keyring, factories, ends_in, refreshed_in
+):
+    ends_at = datetime.now(UTC) + ends_in if ends_in else None
+    Town.says["check"] = returns(AccountCheck(ok=True, external_id="id-cafe", expires_at=ends_at))
+
+    connected = connecting.add(Town, "Shop", CAFE, keyring).account
+
+    assert abs(factories.row("channel_account", connected.id)["refresh_at"] - datetime.now(UTC) - refreshed_in) < MINUTE
+
+
+@pytest.mark.parametrize("ends_in", [3 * DAY, None], ids=["soon", "unknown"])
+def test_a_check_tells_no_more_than_the_platform_about_when_to_refresh(keyring, factories, ends_in):
+    account = connecting.add(Town, "Shop", CAFE, keyring).account
+    planned = factories.row("channel_account", account.id)["refresh_at"]
+    ends_at = datetime.now(UTC) + ends_in if ends_in else None
+    Town.says["check"] = returns(AccountCheck(ok=True, external_id="id-cafe", expires_at=ends_at))
+
+    check(keyring)
+
+    refresh_at = factories.row("channel_account", account.id)["refresh_at"]
+    assert refresh_at < datetime.now(UTC) if ends_in else refresh_at == planned
 
 
 def test_one_identity_is_connected_once(keyring, factories):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from factories import Factories
-from processes import Processes, wait_until
+from processes import Processes, Running, wait_until
 
 
 class User:
@@ -19,10 +19,10 @@ class User:
         self._rows = rows
         processes.tell(AUTOPOSTER_MEDIA_ROOT=str(media), AUTOPOSTER_MEDIA_BASE_URL="https://media.example")
 
-    def starts_workers(self) -> None:
-        """One worker with four threads, and the scheduler."""
-        self._processes.worker()
+    def starts_workers(self) -> Running:
+        """One worker with four threads, which is returned, and the scheduler."""
         self._processes.scheduler()
+        return self._processes.worker()
 
     def types(self, *command: str, code: int = 0, **environment: str) -> str:
         """What `autoposter` answers, with this exit code."""

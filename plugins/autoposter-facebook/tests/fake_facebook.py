@@ -356,7 +356,8 @@ class FakeFacebook(FakeGraph):
         scopes = ["pages_manage_posts", "pages_read_engagement", "pages_show_list"]
         kind = "USER" if self.tokens.get(token) == PERSON else "PAGE"
         is_valid = token in self.tokens and token not in self.expired
-        return {"app_id": "the-app", "type": kind, "expires_at": 0, "is_valid": is_valid, "scopes": scopes}
+        ends_at = self.ends_at(token)
+        return {"app_id": "the-app", "type": kind, "expires_at": ends_at, "is_valid": is_valid, "scopes": scopes}
 
 
 def mark_of(content: bytes) -> str:

@@ -76,12 +76,8 @@ def test_what_a_token_lacks_is_told_where_the_app_is_known(
     assert not said.ok and said.problem and words in said.problem
 
 
-def test_the_end_of_a_token_is_told_where_the_app_is_known(
-    lab: Lab, fake: FakeFacebook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    end = datetime(2027, 1, 24, tzinfo=UTC)
-    debugged = fake.debugged("the-right-token") | {"expires_at": int(end.timestamp())}
-    monkeypatch.setattr(fake, "debugged", lambda token: debugged)
+def test_the_end_of_a_token_is_told_where_the_app_is_known(lab: Lab, fake: FakeFacebook) -> None:
+    end = fake.ends["the-right-token"] = datetime(2027, 1, 24, tzinfo=UTC)
 
     assert lab.check(with_token("the-right-token", **APP)).expires_at == end
 

@@ -67,6 +67,8 @@ class FakeGraph(FakeServer):
         self.tokens: dict[str, str] = {}
         """The tokens it takes, and whose they are."""
         self.expired: set[str] = set()
+        self.ends: dict[str, datetime] = {}
+        """When tokens end; the others never."""
         self.usage: dict[str, str] = {}
         """Usage headers, sent along with every answer: `X_App_Usage="..."`."""
         self.instead: defaultdict[str, list[Answer]] = defaultdict(list)
@@ -93,6 +95,10 @@ class FakeGraph(FakeServer):
     def now(self) -> datetime:
         """By its own clock."""
         return datetime.now(UTC) + self.ahead
+
+    def ends_at(self, token: str) -> int:
+        """When a token ends, as `/debug_token` says it; 0: never."""
+        return int(self.ends[token].timestamp()) if token in self.ends else 0
 
     def look_at(self, request: Request, version: str, *, needs_token: bool) -> None:
         """Refuse what every route refuses."""

@@ -330,4 +330,5 @@ class FakeInstagram(FakeGraph):
     def debugged(self, token: str) -> dict[str, Any]:
         scopes = ["instagram_basic", "instagram_content_publish", "pages_read_engagement"]
         is_valid = token in self.tokens and token not in self.expired
-        return {"app_id": "the-app", "type": "PAGE", "expires_at": 0, "is_valid": is_valid, "scopes": scopes}
+        ends_at = self.ends_at(token)
+        return {"app_id": "the-app", "type": "PAGE", "expires_at": ends_at, "is_valid": is_valid, "scopes": scopes}

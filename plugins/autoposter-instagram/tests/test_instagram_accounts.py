@@ -78,12 +78,8 @@ def test_a_permission_that_lacks_is_named(lab: Lab, fake: FakeInstagram, monkeyp
     assert not said.ok and said.problem and "lacks instagram_content_publish, pages_read_engagement" in said.problem
 
 
-def test_the_end_of_a_token_is_told_where_the_app_is_known(
-    lab: Lab, fake: FakeInstagram, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    end = datetime(2027, 1, 24, tzinfo=UTC)
-    facts = fake.debugged("the-right-token") | {"expires_at": int(end.timestamp())}
-    monkeypatch.setattr(fake, "debugged", lambda token: facts)
+def test_the_end_of_a_token_is_told_where_the_app_is_known(lab: Lab, fake: FakeInstagram) -> None:
+    end = fake.ends["the-right-token"] = datetime(2027, 1, 24, tzinfo=UTC)
 
     assert lab.check(with_token("the-right-token", **APP)).expires_at == end
 
