@@ -127,7 +127,8 @@ def take_over(_: int, arm: Arm) -> None:
 def recover(seconds: int, arm: Arm) -> None:
     """A healthy worker, until nothing is left to do: it scans, takes over, prepares, looks and publishes."""
     bench = workbench()
-    preparing = Preparing(bench, Turns())
+    turns = Turns()
+    preparing = Preparing(bench, turns)
     arm()
     until = time.monotonic() + seconds
     with ThreadPoolExecutor(6) as threads:
@@ -141,7 +142,9 @@ def recover(seconds: int, arm: Arm) -> None:
                 max_lateness=None,
                 room=20,
             )
-            scanning.dispatch_preparations(lambda post_id: busy.append(threads.submit(preparing.prepare, post_id)))
+            scanning.dispatch_preparations(
+                lambda post_id: busy.append(threads.submit(preparing.prepare, post_id)), room=turns.room
+            )
             scanning.dispatch_looks(lambda job_id: busy.append(threads.submit(recovery.look, job_id, bench)))
             time.sleep(0.1)
         for task in busy:
