@@ -16,9 +16,6 @@ from autoposter.store import preparations
 from fake_instagram import FakeInstagram
 from instagram_examples import KINDS
 
-#: A container is asked after for the last time before its post is due, and by a scan that runs each second.
-ASKED_LAST = preparations.SOON - timedelta(seconds=1)
-
 
 @pytest.mark.parametrize("stage", [INSTAGRAM], indirect=True)
 def test_containers_that_stay_unfinished_hold_no_thread(
@@ -29,7 +26,7 @@ def test_containers_that_stay_unfinished_hold_no_thread(
     fake.asks_until_finished = 0
     fake.takes_until_finished = {"REELS": timedelta(seconds=working)}
     began = time.time()
-    machines.plan(KINDS["reel"], [began + working + 10 + number / 4 for number in range(count)])
+    machines.plan(KINDS["reel"], [began + working + 5 + number / 4 for number in range(count)])
     machines.plan(KINDS["photo"], [began + 15 + number / 5 for number in range(5 * working)])
     planning = timedelta(seconds=time.time() - began)
     machines.rows.query("update post_instance set scheduled_for = scheduled_for + %s", (planning,))
@@ -48,7 +45,7 @@ def test_containers_that_stay_unfinished_hold_no_thread(
         waits = [
             (arrival(effect) - max(post.scheduled_for, finished[effect.id])).total_seconds()
             for post, effect in reels
-            if (finished[effect.id] > post.scheduled_for - ASKED_LAST) == is_late
+            if (finished[effect.id] > post.scheduled_for - preparations.SOON) == is_late  # the last question before
         ]
         figures.spread(f"reels whose containers were finished {what}", waits, at_most=bound)
     others = lateness(report, lambda post: post.platform_post_id not in finished)
