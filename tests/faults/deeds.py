@@ -21,7 +21,6 @@ from autoposter.media import MediaShelf
 from autoposter.plugins import Host
 from autoposter.preparing import Preparing
 from autoposter.settings import load_settings
-from autoposter.store import preparations
 from autoposter.turns import Turns
 from autoposter.workbench import Workbench
 
@@ -71,13 +70,26 @@ def publish(post_id: int, arm: Arm) -> None:
 def prepare_and_publish(post_id: int, arm: Arm) -> None:
     """All that happens to a post that is prepared ahead, with no time in between."""
     bench = workbench()
-    preparing = Preparing(bench, Turns())
+    preparing = Preparing(bench, OneTurn())
     arm()
     for _ in range(MOST_QUESTIONS):
-        if preparations.read(post_id) is None:
-            break
         preparing.prepare(post_id)
+        if is_prepared(post_id):
+            break
     publishing.publish_post(post_id, bench)
+
+
+class OneTurn(Turns):
+    """Goes on with no other post."""
+
+    room = 0
+
+
+def is_prepared(post_id: int) -> bool:
+    """Whether nobody has to ask after a post any more."""
+    with database.transaction():
+        found = database.row("select prepare_at is null as done from post_instance where id = %(id)s", {"id": post_id})
+    return bool(found and found["done"])
 
 
 def look(job_id: int, arm: Arm) -> None:

@@ -41,6 +41,7 @@ def strike_everywhere(
             orders.append(Order(order.do, order.what, Strike(fault, moment, at, of)))
         rans += forge.run_all(orders)
         if not rans[-1].was_struck:
+            assert rans[-1].ended == 0, f"{rans[-1]}: {rans[-1].trace}"
             return rans
     raise AssertionError(f"no end after {MOST_STEPS} steps: {rans[-1].steps}")
 
