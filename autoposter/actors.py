@@ -15,7 +15,7 @@ import redis
 from periodiq import PeriodiqMiddleware, cron
 
 from autoposter import events, logs, publishing, recovery, refreshing, scanning, validating
-from autoposter.broker import build_broker
+from autoposter.broker import BEHIND, build_broker
 from autoposter.clock import Clock
 from autoposter.credentials import Keyring
 from autoposter.database import connect_to
@@ -78,7 +78,6 @@ bench = _bench(settings)
 turns = Turns()
 preparing = Preparing(bench, turns)
 pace = scanning.Pace()
-backlog = scanning.Backlog()
 validations = validating.Validating()
 
 
@@ -88,11 +87,11 @@ def dispatch() -> scanning.Found:
     preparing.renew()
     scanning.dispatch_preparations(prepare.send, room=turns.room)
     found = scanning.dispatch_due_posts(
-        _send,
+        partial(_send, publish),
         bench.clock,
         max_lateness=settings.max_lateness,
-        room=backlog.room(broker.waiting()),
-        send_overdue=lambda post_id, _: publish_overdue.send(post_id),
+        room=max(0, scanning.WAITING_BEHIND - broker.waiting()),
+        send_behind=partial(_send, publish_behind),
         pace=pace,
     )
     broker.posts_are_near = found.posts > 0 or scanning.posts_are_near()
@@ -114,9 +113,9 @@ def do_chores() -> None:
     scanning.mend_stray_posts(settings.max_attempts)
 
 
-def _send(post_id: int, delay: timedelta) -> None:
+def _send(to: dramatiq.Actor[[int], None], post_id: int, delay: timedelta) -> None:
     milliseconds = delay // timedelta(milliseconds=1)
-    publish.send_with_options(args=(post_id,), delay=milliseconds or None)
+    to.send_with_options(args=(post_id,), delay=milliseconds or None)
 
 
 # Without Dramatiq's Retries and TimeLimit: the database decides what is tried again, and a time limit that raises
@@ -133,11 +132,10 @@ def publish(post_id: int) -> None:
     publishing.publish_post(post_id, bench)
 
 
-@actor(priority=5)
-def publish_overdue(post_id: int) -> None:
-    """The same, behind what falls due now and was fetched later."""
+@actor(priority=5, queue_name=BEHIND)
+def publish_behind(post_id: int) -> None:
+    """The same, behind what others have due: a backlog, or an account's crowd."""
     publishing.publish_post(post_id, bench)
-    backlog.published()
 
 
 @actor(priority=3)

@@ -30,8 +30,12 @@ log = logging.getLogger(__name__)
 #: All keys on Redis begin with this.
 NAMESPACE = "autoposter"
 
-#: One queue for all actors: each queue costs two consumers that poll.
+#: The queue of all that is urgent.
 QUEUE = "default"
+
+#: The queue of posts that others' may overtake: a backlog, and an account's crowd.  A queue of its own because a worker
+#: fetches a queue's messages in their order, however it sorts those that it has.
+BEHIND = "behind"
 
 #: A consumer asks for messages this often, in seconds, while posts are near or it has messages in hand.  At Dramatiq's
 #: default of 1 s posts were 480 ms late (p50).  What this process itself puts on the broker it fetches at once.
@@ -200,8 +204,8 @@ class SteadyBroker(RedisBroker):
         return consumer
 
     def waiting(self) -> int:
-        """How many messages wait to be fetched by a worker.  Raises redis.ConnectionError."""
-        return int(self.client.llen(f"{NAMESPACE}:{QUEUE}"))
+        """How many messages that others may overtake wait to be fetched by a worker.  Raises redis.ConnectionError."""
+        return int(self.client.llen(f"{NAMESPACE}:{BEHIND}"))
 
 
 def build_broker(url: str, middleware: list[dramatiq.Middleware], clock: Clock) -> SteadyBroker:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,36 +26,13 @@ ETA_LEAD = timedelta(milliseconds=400)
 Send = Callable[[int, timedelta], None]
 
 
-#: So many hints of overdue posts may wait on the broker at least; what falls due now must not stand behind many.
-#: Beside a backlog of calls of 1 s and two processes of 8 threads, posts that fell due were at most 0.4 s late with 4,
-#: and 1.7 s with 20.
-FEW_ON_BROKER = 4
+#: Of the posts of one account that a scan finds, so many go out with everybody's; the others may be overtaken.  Where
+#: none could be, 300 posts of one account that fell due at one moment made others' up to 2.6 s late.
+CROWD = 16
 
-#: And as many as this process publishes in so long: twice the time until its next scan.  With never more than 4 each
-#: 50 ms, a process sent 80 posts a second at most.
-BACKLOG_LASTS = timedelta(milliseconds=200)
-
-
-class Backlog:
-    """How many hints of overdue posts may wait on the broker: those of fast calls more than those of slow ones.
-
-    Each process goes by what it published itself, so that any number of them keep each other supplied.
-    """
-
-    def __init__(self) -> None:
-        self._published = 0
-        self._since = time.monotonic()
-
-    def published(self) -> None:
-        """Note an overdue post that was attempted.  Two threads at once may count as one: it is an estimate."""
-        self._published += 1
-
-    def room(self, waiting: int) -> int:
-        """How many hints more, where so many messages wait.  Counts anew from here."""
-        now = time.monotonic()
-        rate = self._published / max(now - self._since, 0.001)
-        self._published, self._since = 0, now
-        return max(0, FEW_ON_BROKER + round(rate * BACKLOG_LASTS.total_seconds()) - waiting)
+#: So many hints of overdue posts may wait on the broker, enough until the next scan.  More would only grow old there,
+#: and be dispatched again.
+WAITING_BEHIND = 50
 
 
 #: The share of its time that a process may spend on looking for overdue posts and finding none.  Those of disabled
@@ -101,22 +79,31 @@ def dispatch_due_posts(
     *,
     max_lateness: timedelta | None,
     room: int,
-    send_overdue: Send | None = None,
+    send_behind: Send | None = None,
     pace: Pace | None = None,
 ) -> Found:
     """Dispatch the posts that fall due within seconds, then overdue ones.
 
-    `room`: for how many overdue ones the broker has room.  `send_overdue`: for messages that all others may overtake.
+    `room`: for how many overdue ones the broker has room.  `send_behind`: for messages that all others may overtake.
     `pace`: of the scans of this process; None: overdue posts are looked for in any case.
 
     The marks are committed before anything is sent: killed in between, the posts are overdue by two seconds and
     dispatched again.  Raises what `send` raises, after the marks of what was not sent are taken back.
     """
+    send_behind = send_behind or send
     on_time = dispatch.mark_on_time(max_lateness=max_lateness)
-    _send_all(on_time, send, clock)
+    _send_all([(post, send_behind if of_a_crowd else send) for post, of_a_crowd in _crowds_in(on_time)], clock)
     overdue = _overdue(room, max_lateness, pace or Pace()) if room else []
-    _send_all(overdue, send_overdue or send, clock)
+    _send_all([(post, send_behind) for post in overdue], clock)
     return Found(len(on_time) + len(overdue), more=len(on_time) == dispatch.BATCH or len(overdue) == room)
+
+
+def _crowds_in(due: Sequence[Dispatched]) -> Iterator[tuple[Dispatched, bool]]:
+    """Each post, and whether so many of its account come before it that it is one of a crowd."""
+    seen: Counter[int] = Counter()
+    for post in due:
+        seen[post.account_id] += 1
+        yield post, seen[post.account_id] > CROWD
 
 
 def _overdue(room: int, max_lateness: timedelta | None, pace: Pace) -> list[Dispatched]:
@@ -128,17 +115,17 @@ def _overdue(room: int, max_lateness: timedelta | None, pace: Pace) -> list[Disp
     return found
 
 
-def _send_all(due: Sequence[Dispatched], send: Send, clock: Clock) -> None:
+def _send_all(due: Sequence[tuple[Dispatched, Send]], clock: Clock) -> None:
     if due:
-        log.info("%s posts are due or about to be: %s", len(due), _some(due))
+        log.info("%s posts are due or about to be: %s", len(due), _some([post for post, _ in due]))
     sent = 0
     try:
-        for post in due:
+        for post, send in due:
             send(post.post_id, max(timedelta(0), post.due_at - clock.now() - ETA_LEAD))
             sent += 1
     finally:
         if sent < len(due):
-            dispatch.take_back([post.post_id for post in due[sent:]])
+            dispatch.take_back([post.post_id for post, _ in due[sent:]])
 
 
 def posts_are_near() -> bool:

@@ -18,7 +18,7 @@ from factories import Factories
 from processes import Processes, wait_until
 
 from autoposter import broker as broker_module
-from autoposter.broker import NAMESPACE, QUEUE, build_broker
+from autoposter.broker import BEHIND, NAMESPACE, QUEUE, build_broker
 from autoposter.clock import Clock
 
 SECOND = timedelta(seconds=1)
@@ -262,12 +262,13 @@ def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_do
         assert third.result(timeout=10).args == (2,)
 
 
-def test_what_waits_on_the_broker_is_counted(redis_url: str, forger: Forger) -> None:
+def test_what_others_may_overtake_is_counted_as_it_waits_on_the_broker(redis_url: str, forger: Forger) -> None:
     broker = build_broker(redis_url, [], Clock())
     assert broker.waiting() == 0
 
     forger.message()
-    forger.raw(b"garbage")
+    forger.message(BEHIND)
+    forger.raw(b"garbage", BEHIND)
 
     assert broker.waiting() == 2
 

@@ -265,32 +265,27 @@ def test_a_backlog_is_dispatched_only_as_far_as_there_is_room(
     assert (found.posts, found.more, len(broker.sent)) == (room, more, room)
 
 
-@pytest.mark.parametrize(
-    ("published", "waiting", "room"),
-    [(0, 0, 4), (0, 3, 1), (0, 9999, 0), (1, 0, 6), (60, 0, 124), (60, 100, 24), (60, 9999, 0)],
-)
-def test_there_is_room_for_a_few_and_for_twice_what_was_published_since_the_last_scan(
-    monkeypatch: pytest.MonkeyPatch, published: int, waiting: int, room: int
-) -> None:
-    now = 1000.0
-    monkeypatch.setattr(scanning.time, "monotonic", lambda: now)
-    kept = scanning.Backlog()
-    now += 0.1
-    for _ in range(published):
-        kept.published()
-
-    assert kept.room(waiting) == room
-    now += 0.1
-    assert kept.room(waiting=0) == 4
-
-
 def test_a_backlog_is_sent_so_that_all_else_may_overtake_it(broker: Broker, make_post: Any) -> None:
     overdue, fresh = make_post(-HOUR), make_post(SECOND)
     slow = Broker()
 
-    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, room=20, send_overdue=slow.send)
+    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, room=20, send_behind=slow.send)
 
     assert (broker.sent, slow.sent) == ([fresh], [overdue])
+
+
+def test_what_makes_a_crowd_of_one_account_may_be_overtaken_by_what_others_have_due(
+    broker: Broker, factories: Factories, make_post: Any
+) -> None:
+    crowded = factories.account()
+    crowd = [make_post(SECOND, channel_account_id=crowded) for _ in range(scanning.CROWD + 3)]
+    others = [make_post(2 * SECOND) for _ in range(2)]
+    behind = Broker()
+
+    scanning.dispatch_due_posts(broker.send, Clock(), max_lateness=DAY, room=20, send_behind=behind.send)
+
+    assert sorted(broker.sent) == sorted([*set(crowd) - set(behind.sent), *others])
+    assert len(behind.sent) == 3
 
 
 def test_a_backlog_that_is_all_dispatched_asks_for_no_haste(scan: Any, broker: Broker, factories: Factories) -> None:

@@ -40,6 +40,7 @@ class Dispatched:
     """A post that was marked, to be put on the broker."""
 
     post_id: int
+    account_id: int
     due_at: datetime
 
 
@@ -107,7 +108,7 @@ def _mark(when: str, *, max_lateness: timedelta | None, limit: int) -> list[Disp
             )
             update post_instance p set dispatched_for = p.due_at, dispatched_at = now()
               from due where p.id = due.id
-            returning p.id as post_id, p.due_at""",
+            returning p.id as post_id, p.channel_account_id as account_id, p.due_at""",
             {
                 "max_lateness": max_lateness,
                 "horizon": HORIZON,

@@ -135,7 +135,7 @@ def test_no_token_is_seen_anywhere_whatever_breaks(machines: Machines, tmp_path:
     landmarks = {
         "logs": ("Traceback", "DEBUG", "leaky.library", "could not be refreshed"),
         "tables": ("v1:", "does not allow this", "***"),
-        "broker": ("autoposter", "publish_overdue", "refresh"),
+        "broker": ("autoposter", "publish_behind", "refresh"),
         "process list": ("autoposter.actors", "accounts add leaky"),
         "command output": ("posts validate", "leaky:new", "does not allow this", "works"),
         "the database's log": ("update publish_job", "refreshing_until"),
