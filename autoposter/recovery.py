@@ -162,7 +162,11 @@ def _find(claimed: Look, case: Case, tools: Tools, bench: Workbench) -> Finding:
         return found
     if lifecycle.absence_counts(case, asked_at):
         cause = f" ({claimed.cause})" if claimed.cause else ""
-        return Refused(ErrorKind.TRANSIENT, f"It was looked for on the platform, and is not there{cause}.")
+        # With a dead worker there was nothing amiss at the platform that should be waited out.
+        at_once = timedelta(0) if case.ended_at is None else None
+        return Refused(
+            ErrorKind.TRANSIENT, f"It was looked for on the platform, and is not there{cause}.", retry_after=at_once
+        )
     return LookAgain(lifecycle.look_again_at(case), "it is not there yet")
 
 

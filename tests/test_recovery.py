@@ -159,6 +159,19 @@ def test_where_nobody_saw_the_call_end_not_there_counts_from_the_moment_it_canno
     assert lost.statuses == OPEN
 
 
+def test_what_was_lost_with_its_worker_and_is_not_there_is_tried_again_at_once(
+    lost: Lost, factories: Factories
+) -> None:
+    """The platform has refused nothing: there is nothing to wait for."""
+    lost.by("findable", seen_to_end=False)
+
+    lost.ago(2 * SECOND + puppets.Findable.publish_timeout + 61 * SECOND).look()
+
+    assert factories.query(
+        "select retry_at - now() <= interval '1 s' from post_instance where id = %s", (lost.post,)
+    ) == [(True,)]
+
+
 def test_what_was_not_there_is_asked_for_once_more_before_it_is_sent_again(lost: Lost, factories: Factories) -> None:
     lost.by("findable").ago(61 * SECOND).look()
     factories.query("update post_instance set retry_at = null")
