@@ -86,6 +86,9 @@ def dispatch() -> scanning.Found:
     scanning.dispatch_looks(look.send)
     preparing.renew()
     scanning.dispatch_preparations(prepare.send, room=turns.room)
+    if broker.hints_were_lost:
+        broker.hints_were_lost = False
+        scanning.dispatch_again()
     found = scanning.dispatch_due_posts(
         partial(_send, publish),
         bench.clock,

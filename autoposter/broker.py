@@ -45,6 +45,9 @@ POLL_NEAR = 0.05
 #: Redis commands a second and took 7 % of a core; now 14, and 0.7 %.
 POLL_IDLE = 1.0
 
+#: A broker that is away is asked again this often, in seconds.
+ASK_AGAIN = 0.25
+
 #: Longer than this Redis is away.
 SOCKET_TIMEOUT_SECONDS = 3
 
@@ -73,15 +76,16 @@ LONGEST_DELAY_MS = 60_000
 
 
 class SteadyConsumer(_RedisConsumer):
-    """Drops messages that cannot be read or are none of ours, and gives up a requeue that cannot be had.
+    """Waits for a broker that is away, drops messages that cannot be read or are none of ours, and gives up a requeue.
 
-    Both lose a hint at most; Dramatiq would lose the consumer thread, a worker thread, or everything it had fetched.
+    It loses a hint at most; Dramatiq would lose the consumer thread, a worker thread, or everything it had fetched.
     Where there is nothing to fetch it waits until something is said to be there, instead of sleeping.
     """
 
     def __init__(self, *how: Any) -> None:
         super().__init__(*how)
         self._news = threading.Event()
+        self._is_away = False
 
     def look_up(self) -> None:
         """There may be something to fetch, or room for it."""
@@ -92,6 +96,7 @@ class SteadyConsumer(_RedisConsumer):
         self._news.clear()  # before the question: what comes after it is heard
         try:
             message = super().__next__()
+            self._is_away = False
             if message is None:
                 is_near = self.broker.posts_are_near or self.queued_message_ids
                 self._news.wait(POLL_NEAR if is_near else POLL_IDLE)
@@ -99,13 +104,21 @@ class SteadyConsumer(_RedisConsumer):
             if self._is_a_hint(message):
                 return message
             log.warning("a message on the broker is none of ours and is dropped: %.200r", message)
-        except (ConnectionClosed, redis.ConnectionError):
-            raise
+        except (ConnectionClosed, redis.ConnectionError) as error:
+            self._wait_for_the_broker(error)
+            return None
         except Exception as error:
             log.warning("a message on the broker cannot be read and is dropped: %s", error)
             return None
         self._drop(message)
         return None
+
+    def _wait_for_the_broker(self, error: Exception) -> None:
+        """Ask again soon, and keep what is held until its time: Dramatiq would have dropped it."""
+        if not self._is_away:
+            log.warning("the consumer of %s waits for the broker: %s", self.queue_name, error)
+        self._is_away = True
+        self._news.wait(ASK_AGAIN)
 
     def _is_a_hint(self, message: MessageProxy) -> bool:
         """Whether Dramatiq can carry it.  Whether its arguments make sense, its actor tells."""
@@ -176,6 +189,8 @@ class SteadyBroker(RedisBroker):
         self._consumers: dict[str, SteadyConsumer] = {}
         #: Whether posts fall due within seconds, as the last scan saw.
         self.posts_are_near = True
+        #: Whether a consumer had to begin anew, and has dropped what it held until its time.
+        self.hints_were_lost = False
 
     @property
     def ahead_ms(self) -> int:
@@ -199,6 +214,7 @@ class SteadyBroker(RedisBroker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 0) -> SteadyConsumer:
         """What reads one queue.  It waits as it knows best, whatever `timeout` says."""
+        self.hints_were_lost |= queue_name in self._consumers
         consumer = SteadyConsumer(self, queue_name, prefetch, 0)
         self._consumers[queue_name] = consumer
         return consumer

@@ -128,6 +128,12 @@ def _send_all(due: Sequence[tuple[Dispatched, Send]], clock: Clock) -> None:
             dispatch.take_back([post.post_id for post, _ in due[sent:]])
 
 
+def dispatch_again() -> None:
+    """Let the next look find again what is near and was dispatched: its messages are lost."""
+    if forgotten := dispatch.forget_hints():
+        log.warning("messages were lost with the broker: %s posts are dispatched again", forgotten)
+
+
 def posts_are_near() -> bool:
     """Whether the broker is worth asking often, whoever dispatches what is near."""
     return dispatch.is_near()

@@ -262,6 +262,29 @@ def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_do
         assert third.result(timeout=10).args == (2,)
 
 
+@pytest.mark.parametrize("queue", [QUEUE, BEHIND])
+def test_a_consumer_waits_for_a_broker_that_is_away_and_goes_on(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, queue: str
+) -> None:
+    """It raises nothing: Dramatiq would drop what it holds until its time, and pause for 3 s."""
+    monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
+    monkeypatch.setattr(broker_module, "ASK_AGAIN", 0.0)
+    broker = build_broker(redis_url, [], Clock())
+    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish", queue_name=queue)
+    consumer = broker.consume(queue, prefetch=4)
+    publish.send(7)
+
+    with redis.Redis.from_url(redis_url) as other:
+        other.config_set("maxmemory", 1)
+        try:
+            assert [next(consumer) for _ in range(3)] == [None] * 3
+        finally:
+            other.config_set("maxmemory", 0)
+
+    assert next(consumer).args == (7,)
+    assert caplog.text.count("waits for the broker") == 1
+
+
 def test_what_others_may_overtake_is_counted_as_it_waits_on_the_broker(redis_url: str, forger: Forger) -> None:
     broker = build_broker(redis_url, [], Clock())
     assert broker.waiting() == 0

@@ -95,6 +95,7 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
         {"channel_account_expiry"},
     ),
     "is_near": (lambda _: dispatch.is_near(), {"post_instance_due"}),
+    "forget_hints": (lambda _: dispatch.forget_hints(), {"post_instance_due"}),
     "mark_overdue": (lambda _: dispatch.mark_overdue(max_lateness=DAY, limit=5), {"post_instance_due"}),
     "mark_looks": (lambda _: dispatch.mark_looks(limit=5), {"publish_job_look"}),
     "end_missed": (lambda _: dispatch.end_missed(100 * DAY), {"post_instance_due"}),

@@ -274,6 +274,21 @@ def test_a_backlog_is_sent_so_that_all_else_may_overtake_it(broker: Broker, make
     assert (broker.sent, slow.sent) == ([fresh], [overdue])
 
 
+def test_what_was_dispatched_is_dispatched_again_when_messages_were_lost(
+    scan: Any, broker: Broker, make_post: Any
+) -> None:
+    soon = make_post(4 * SECOND)
+    scan()
+    later = make_post(HOUR)
+    assert scan().posts == 0
+
+    scanning.dispatch_again()
+
+    assert scan().posts == 1
+    assert broker.sent == [soon, soon]
+    assert later not in broker.sent
+
+
 def test_what_makes_a_crowd_of_one_account_may_be_overtaken_by_what_others_have_due(
     broker: Broker, factories: Factories, make_post: Any
 ) -> None:

@@ -137,6 +137,27 @@ def take_back(post_ids: Collection[int]) -> None:
         )
 
 
+def forget_hints() -> int:
+    """Forget that what is near was dispatched, because its messages are lost; returns how many posts.
+
+    A message that was not lost after all comes twice, and changes nothing.
+    """
+    with single_statement():
+        return len(
+            rows(
+                f"""
+                with near as (
+                    select p.id from post_instance p
+                     where {DUE} and p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s
+                       and p.dispatched_for = p.due_at
+                       for update skip locked
+                )
+                update post_instance p set dispatched_for = null from near where p.id = near.id returning p.id""",
+                {"overdue": OVERDUE, "horizon": HORIZON},
+            )
+        )
+
+
 def mark_looks(limit: int = LOOKS) -> list[int]:
     """The jobs with an unknown outcome whose time to look has come; each is not found again for some seconds."""
     with single_statement():
