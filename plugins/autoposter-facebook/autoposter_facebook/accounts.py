@@ -31,7 +31,9 @@ def check(graph: Graph, http: httpx2.Client, settings: Settings, credentials: Cr
     try:
         with refusals(TABLE, Stage.ASK):
             found = graph.get("me", fields="id,name")
-            token = _inspected(http, settings, credentials)
+            token = tokens.inspect(
+                http, settings.api_url, credentials.access_token, credentials.app_id, credentials.app_secret
+            )
     except AccountRejected as error:
         return AccountCheck(ok=False, problem=error.message)
     external_id, name = found.get("id"), found.get("name")
@@ -49,19 +51,6 @@ def check(graph: Graph, http: httpx2.Client, settings: Settings, credentials: Cr
         name=name if isinstance(name, str) else None,
         expires_at=token.expires_at if token else None,
         problem=problem,
-    )
-
-
-def _inspected(http: httpx2.Client, settings: Settings, credentials: Credentials) -> tokens.Token | None:
-    """What is known of the token, where the app's own credentials are given."""
-    if not credentials.app_id or not credentials.app_secret:
-        return None
-    return tokens.inspect(
-        http,
-        settings.api_url,
-        credentials.access_token.get_secret_value(),
-        credentials.app_id.get_secret_value(),
-        credentials.app_secret.get_secret_value(),
     )
 
 

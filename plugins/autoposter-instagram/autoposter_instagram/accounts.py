@@ -79,16 +79,10 @@ def _who(graph: Graph, settings: Settings) -> tuple[str, str | None]:
 
 
 def _inspected(http: httpx2.Client, settings: Settings, credentials: Credentials) -> tokens.Token | None:
-    """What is known of the token, where the app's own credentials are given."""
-    if not credentials.app_id or not credentials.app_secret or models.is_instagram_login(settings):
+    """What Facebook Login knows of a token; Instagram Login tells nothing of the kind."""
+    if models.is_instagram_login(settings):
         return None
-    return tokens.inspect(
-        http,
-        settings.api_url,
-        credentials.access_token.get_secret_value(),
-        credentials.app_id.get_secret_value(),
-        credentials.app_secret.get_secret_value(),
-    )
+    return tokens.inspect(http, settings.api_url, credentials.access_token, credentials.app_id, credentials.app_secret)
 
 
 def _problem(token: tokens.Token) -> str | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
+from pydantic import SecretStr
 
 from autoposter.publishers import json_object
 
@@ -30,12 +31,17 @@ class Token:
         return [scope for scope in needed if scope not in self.scopes]
 
 
-def inspect(http: httpx2.Client, api_url: str, token: str, app_id: str, app_secret: str) -> Token:
-    """Ask what a token is.  Raises GraphError."""
+def inspect(
+    http: httpx2.Client, api_url: str, token: SecretStr, app_id: SecretStr | None, app_secret: SecretStr | None
+) -> Token | None:
+    """Ask what a token is; None: the app is not known.  Raises GraphError."""
+    if not app_id or not app_secret:
+        return None
+    app = f"{app_id.get_secret_value()}|{app_secret.get_secret_value()}"
     answer = http.get(
         f"{api_url}/debug_token",
-        params={"input_token": token},
-        headers={"Authorization": f"Bearer {app_id}|{app_secret}"},
+        params={"input_token": token.get_secret_value()},
+        headers={"Authorization": f"Bearer {app}"},
     )
     found = json_object(answer)
     data = found.get("data")
