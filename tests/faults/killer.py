@@ -84,9 +84,9 @@ def settle_and_judge(world: World, forge: Forge, figures: Figures, rans: list[Ra
 
 
 def froze_at_a_send(ran: Ran) -> bool:
-    """Whether it was frozen before a system call that sends.
+    """Whether an attempt was frozen before a system call that sends.
 
     After the intent that may be the call that sends the request's end, and no program can close the gap between its
     last look at the clock and that call: whatever it asks before may be old when the call is made.
     """
-    return ran.was_struck and ran.steps[-1] == "socket send"
+    return ran.order.do != "look" and ran.was_struck and ran.steps[-1] == "socket send"
