@@ -32,7 +32,7 @@ CROWD = 16
 
 #: So many hints of overdue posts may wait on the broker, enough until the next scan.  More would only grow old there,
 #: and be dispatched again.
-WAITING_BEHIND = 50
+WAITING_BEHIND = 200
 
 
 #: The share of its time that a process may spend on looking for overdue posts and finding none.  Those of disabled

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 CHORES = timedelta(minutes=1)
 
 #: While overdue posts wait, the scan comes back so soon.
-SCAN_AGAIN = timedelta(milliseconds=100)
+SCAN_AGAIN = timedelta(milliseconds=300)
 
 #: How often an idle thread looks whether it is to end, in milliseconds; a message wakes it at once.  At 50, 16 idle
 #: threads woke up 320 times a second.
