@@ -61,6 +61,10 @@ def settle_and_judge(world: World, forge: Forge, figures: Figures, rans: list[Ra
     report = world.check()
     print(report.table())
     within = [post for post in report.posts if post.id not in beyond_reach]
+    findings = [finding for finding in world.audit() if finding.post_id not in beyond_reach]
+    once = {post.id for post in within if len(post.effects) == 1}
+    # The books cannot know: a second receipt may be another name of the same post.
+    false_alarms = [finding for finding in findings if finding.check == "out twice" and finding.post_id in once]
     figures.numbers(
         f"{within[0].platform}, struck at {max(len(ran.steps) for ran in rans)} steps",
         struck=sum(ran.was_struck for ran in rans),
@@ -69,10 +73,10 @@ def settle_and_judge(world: World, forge: Forge, figures: Figures, rans: list[Ra
         lost=sum(post.status == "Posted" and not post.effects for post in within),
         open=sum(is_open(post) for post in within),
         unconfirmed=sum(post.status == "Unconfirmed" for post in within),
+        false_alarms=len(false_alarms),
         beyond_reach=len(beyond_reach),
         twice_beyond_reach=sum(len(post.effects) > 1 for post in report.posts if post.id in beyond_reach),
     )
-    findings = [finding for finding in world.audit() if finding.post_id not in beyond_reach]
     for ran in whole:
         complaints = [wrong for wrong in report.violations if wrong.startswith(f"post {world.post_of(ran)} ")]
         if complaints:
@@ -80,7 +84,7 @@ def settle_and_judge(world: World, forge: Forge, figures: Figures, rans: list[Ra
     assert [
         wrong for wrong in report.violations if not wrong.startswith(tuple(f"post {it} " for it in beyond_reach))
     ] == []
-    assert findings == []
+    assert [finding for finding in findings if finding not in false_alarms] == [], findings
 
 
 def froze_at_a_send(ran: Ran) -> bool:
