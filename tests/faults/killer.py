@@ -15,7 +15,7 @@ from faults.injection import Fault, Moment, Strike
 from faults.world import RECOVERY_SECONDS, World
 
 #: More steps than an attempt has.
-MOST_STEPS = 150
+MOST_STEPS = 300
 
 #: Killed before a step is killed after the one before it, and so for frozen.
 MOMENTS = {
