@@ -33,7 +33,7 @@ PAST_TOLERANCE = timedelta(minutes=1)
 #: So many posts are moved in one transaction: workers wait for none of them longer than some milliseconds.
 CHUNK = 500
 
-#: What a file's ending says it is.  Our own table, because the machine's differ from one to the next.
+#: What a name's ending says it is.  Our own table, because the machine's differ from one to the next.
 KINDS = dict.fromkeys(
     [".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".heif", ".avif", ".bmp", ".tif", ".tiff"], "image"
 )
@@ -70,13 +70,13 @@ def schedule(
     at: datetime,
     reference: str | None = None,
     allow_past: bool = True,
-    check_media: Callable[[NewContent], None] | None = None,
+    check_media: Callable[[NewContent], NewContent] | None = None,
     check: Callable[[int], None] | None = None,
 ) -> Scheduled:
     """Schedule one content item on each of these accounts.
 
-    `check_media` looks at the media before anything is written, `check` at each new post; what they raise keeps
-    everything from being written.
+    `check_media` looks at the media before anything is written, and says which kind those are whose names left it
+    open; `check` looks at each new post.  What they raise keeps everything from being written.
 
     With a `reference` that a post has already, that post is the answer, and nothing is written or changed.
     """
@@ -91,7 +91,10 @@ def schedule(
         if not allow_past:
             refuse_past(at)
         if check_media:
-            check_media(content)
+            content = check_media(content)
+        for asset in content.media:
+            if asset["kind"] is None:
+                raise WrongUsage(of_no_kind(str(asset["source"])))
     with transaction():
         while not (written := posts.insert(content, account_ids, at=at, reference=reference)):
             if reference is not None and (existing := posts.id_of(reference)) is not None:
@@ -110,7 +113,10 @@ def content_of(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     media_root: Path | None = None,
 ) -> NewContent:
-    """Check what is to be said.  Raises WrongUsage, in one sentence, for what could never be published."""
+    """Check what is to be said.  Raises WrongUsage, in one sentence, for what could never be published.
+
+    A medium whose name does not tell whether it is a picture or a video has the kind None: a look at it tells.
+    """
     if isinstance(media, str | bytes) or not isinstance(media, Iterable):
         raise WrongUsage(f"The media are a list of paths or https addresses, not {type(media).__name__}.")
     content = NewContent(
@@ -122,6 +128,15 @@ def content_of(
     if not (content.caption.strip() or content.link or content.media):
         raise WrongUsage("There is nothing to publish: give a caption, a link or media.")
     return content
+
+
+def of_no_kind(source: str) -> str:
+    """What to say of a medium of which nothing tells what it is."""
+    return (
+        f"{shown(source)!r} does not tell by its name whether it is a picture or a video, and cannot be looked at now:"
+        " let its name end in .jpg, .png, .webp, .mp4, .mov or the like,"
+        " or insert the post with SQL, where media_asset.kind says it."
+    )
 
 
 def text(what: str, value: object, *, least: int = 0) -> str:
@@ -216,17 +231,11 @@ def _asset(given: object, media_root: Path | None) -> dict[str, str | None]:
     }
 
 
-def _kind(source: str) -> str:
+def _kind(source: str) -> str | None:
     if "://" in source and not _is_url(source, {"https", "http"}):  # http: the shelf knows from whom
         raise WrongUsage(f"{shown(source)!r} cannot be used: media are files below the media root, or https addresses.")
     name = urlsplit(source).path if "://" in source else source
-    kind = KINDS.get(PurePosixPath(name).suffix.lower())
-    if kind is None:
-        raise WrongUsage(
-            f"{shown(source)!r} does not tell whether it is a picture or a video:"
-            " its name must end in .jpg, .png, .webp, .mp4, .mov or the like."
-        )
-    return kind
+    return KINDS.get(PurePosixPath(name).suffix.lower())
 
 
 def _below_root(source: str, media_root: Path | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 
@@ -16,6 +17,7 @@ from autoposter.outcomes import log_trace
 from autoposter.plugins import Host
 from autoposter.publishers import ContentRejected, PublishError
 from autoposter.publishers.texts import clean
+from autoposter.scheduling import of_no_kind
 from autoposter.store import happenings, validations
 from autoposter.store.posts import NewContent
 from autoposter.store.snapshots import Snapshot
@@ -26,17 +28,27 @@ log = logging.getLogger(__name__)
 AHEAD = timedelta(hours=24)
 
 
-def refuse_media(content: NewContent, shelf: MediaShelf, warn: Callable[[str], None] = log.warning) -> None:
-    """Raises Refused for media that could never be published.  What may pass is only said, to `warn`.
+def refuse_media(content: NewContent, shelf: MediaShelf, warn: Callable[[str], None] = log.warning) -> NewContent:
+    """The content, with the kinds that names left open, as far as a look at the media tells them.
 
-    Files are not judged where no media root is set: an application's machine need not have them.
+    Raises Refused for media that could never be published.  What may pass is only said, to `warn`, where each kind is
+    known in spite of it, and refused otherwise.  Files are not judged where no media root is set: an application's
+    machine need not have them.
     """
+    trouble: PublishError | None = None
     try:
         shelf.examine(asset for asset in content.media if shelf.has_root or is_address(str(asset["source"])))
     except ContentRejected as error:
         raise Refused(str(error)) from error
     except PublishError as error:
-        warn(f"{error} It is tried again when the post is due.")
+        trouble = error
+    known = replace(content, media=tuple({**asset, "kind": shelf.kind(asset)} for asset in content.media))
+    if trouble:
+        for asset in known.media:
+            if asset["kind"] is None:
+                raise Refused(f"{trouble} {of_no_kind(str(asset['source']))}") from trouble
+        warn(f"{trouble} It is tried again when the post is due.")
+    return known
 
 
 def refuse_problems(post_id: int, host: Host, shelf: MediaShelf) -> None:

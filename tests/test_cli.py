@@ -325,6 +325,16 @@ def test_fit_converts_a_picture_and_says_what_it_did(run, gallery, factories, js
     assert not json or ran.json
 
 
+def test_fit_converts_a_picture_whose_name_does_not_tell_that_it_is_one(run, gallery, factories):
+    (gallery / "door.png").rename(gallery / "8f3a")
+
+    ran = run(*HANG, "8f3a", "--fit")
+
+    [(kind, source)] = factories.query("select kind, source from media_asset")
+    assert (ran.code, kind) == (0, "image")
+    assert Image.open(gallery / source).format == "JPEG"
+
+
 def test_fit_leaves_what_fits(run, gallery, factories):
     ran = run(*HANG, "door.jpg", "--fit")
 

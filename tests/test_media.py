@@ -44,7 +44,7 @@ def shelf(root: Path) -> MediaShelf:
     return MediaShelf(root, BASE)
 
 
-def asset(source: str, kind: str = "image", **columns: Any) -> dict[str, Any]:
+def asset(source: str, kind: str | None = "image", **columns: Any) -> dict[str, Any]:
     return {"kind": kind, "source": source, "alt_text": None, "mime_type": None} | columns
 
 
@@ -262,6 +262,40 @@ def test_a_video_is_known_by_its_content_in_a_file_and_at_an_address(
         assert (made.width, made.height) == sides
         assert made.duration == timedelta(seconds=seconds)
         assert content(made) == data
+
+
+@pytest.mark.parametrize(("kind", "make"), [("image", picture), ("video", mp4), ("video", webm)])
+def test_what_leaves_its_kind_open_is_known_by_its_content(
+    kind: str, make: Callable[[], bytes], shelf: MediaShelf, root: Path, town: Town
+) -> None:
+    (root / "8f3a").write_bytes(make())
+    town.pages["/i/8f3a"] = in_parts(make())
+    open_still = [asset(source, None) for source in ("8f3a", "https://cdn.town.example/i/8f3a")]
+    assert [shelf.kind(each) for each in open_still] == [None, None]
+
+    shelf.examine(open_still)
+
+    assert [shelf.kind(each) for each in open_still] == [kind, kind]
+    assert all(shelf.media({**each, "kind": kind}).mime_type for each in open_still)  # it is not looked at again
+
+
+def test_what_is_known_as_a_picture_is_still_no_video(shelf: MediaShelf, root: Path) -> None:
+    (root / "8f3a").write_bytes(A_JPEG)
+    examined(shelf, "8f3a")
+
+    with pytest.raises(ContentRejected, match=r"8f3a is a picture \(image/jpeg\), not a video"):
+        examined(shelf, "8f3a", "video")
+
+
+def test_of_a_big_picture_that_leaves_its_kind_open_only_the_beginning_is_fetched(
+    shelf: MediaShelf, town: Town
+) -> None:
+    asked = []
+    town.pages["/i/big"] = lambda sock, request: asked.append(request) or in_parts(A_BIG_JPEG)(sock, request)
+
+    shelf.examine([asset("https://cdn.town.example/i/big", None)])
+
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("place", PLACES)

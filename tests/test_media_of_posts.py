@@ -11,7 +11,7 @@ import httpx2
 import puppets
 import pytest
 from factories import Factories
-from media_files import A_PICTURE, picture
+from media_files import A_PICTURE, mp4, picture
 from puppets import Puppet
 from town import PUBLIC, Town, answer, living_in, ok
 
@@ -108,14 +108,56 @@ def test_media_that_cannot_be_had_just_now_are_scheduled_with_a_warning(
     assert factories.query("select count(*) from post_instance") == [(1,)]
 
 
-def test_a_post_that_its_reference_finds_again_needs_its_media_no_more(
-    application: None, factories: Factories, town: Town
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("https://cdn.town.example/i/8f3a", "image"),
+        ("https://cdn.town.example/i/8f3a?format=mp4", "image"),
+        ("https://cdn.town.example/v/8f3a.php", "video"),
+        ("8f3a", "image"),
+    ],
+)
+def test_media_whose_name_does_not_tell_are_scheduled_as_what_they_are(
+    source: str, kind: str, application: None, factories: Factories, root: Path, town: Town
 ) -> None:
     factories.account(name="Shop")
+    (root / "8f3a").write_bytes(picture())
+    town.pages |= {"/i/8f3a": ok(picture()), "/v/8f3a.php": ok(mp4())}
+
+    autoposter.schedule("Open", account="Shop", at=TOMORROW, media=["door.png", source])
+
+    found = factories.query("select kind, source from media_asset order by position")
+    assert found == [("image", "door.png"), (kind, source)]
+
+
+def test_media_whose_name_does_not_tell_need_a_look_and_without_one_it_is_said_what_to_do(
+    application: None, factories: Factories, monkeypatch: pytest.MonkeyPatch, town: Town
+) -> None:
+    factories.account(name="Shop")
+    town.pages["/busy"] = BUSY
+
+    with pytest.raises(AutoposterError) as busy:
+        autoposter.schedule("Open", account="Shop", at=TOMORROW, media=["https://cdn.town.example/busy?s=s3cret"])
+    monkeypatch.delenv("AUTOPOSTER_MEDIA_ROOT")  # an application's machine need not have the files
+    with pytest.raises(AutoposterError) as nowhere:
+        autoposter.schedule("Open", account="Shop", at=TOMORROW, media=["door"])
+
+    assert "the server answers 503. 'https://cdn.town.example/busy' does not tell by its name" in str(busy.value)
+    assert str(nowhere.value).startswith("'door' does not tell by its name whether it is a picture or a video")
+    assert "let its name end in .jpg" in str(nowhere.value)
+    assert factories.query("select count(*) from content_item") == [(0,)]
+
+
+@pytest.mark.parametrize("path", ["/door.png", "/i/8f3a"])
+def test_a_post_that_its_reference_finds_again_needs_its_media_no_more(
+    path: str, application: None, factories: Factories, town: Town
+) -> None:
+    factories.account(name="Shop")
+    town.pages[path] = ok(picture("PNG"))
     once: dict[str, Any] = {"account": "Shop", "at": TOMORROW, "reference": "order-5"}
-    once["media"] = ["https://cdn.town.example/door.png"]
+    once["media"] = [f"https://cdn.town.example{path}"]
     post = autoposter.schedule("Open", **once)
-    town.pages["/door.png"] = answer("410 Gone", b"", "Content-Length: 0")
+    town.pages[path] = answer("410 Gone", b"", "Content-Length: 0")
 
     assert autoposter.schedule("Open", **once) == post
 

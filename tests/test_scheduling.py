@@ -625,8 +625,8 @@ def test_a_story_tells_every_attempt(make_post, make_media, make_job, factories)
     "source",
     ["https://ann:s3cret@cdn.example/door", "https://cdn.example/door?sig=s3cret", "ftp://a:s3cret@b/door.png"],
 )
-def test_an_address_that_is_refused_is_shown_without_what_it_may_hold(source):
+def test_an_address_that_is_refused_is_shown_without_what_it_may_hold(source, make_account):
     with pytest.raises(WrongUsage) as refused:
-        scheduling.content_of("", media=[source])
+        scheduling.schedule(scheduling.content_of("", media=[source]), [make_account()], at=TOMORROW)
 
     assert "s3cret" not in str(refused.value)

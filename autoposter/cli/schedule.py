@@ -105,7 +105,7 @@ def _fitted(
 ) -> NewContent:
     from autoposter.fitting import fit_pictures, limits_of  # brings Pillow, which no other command needs
 
-    refuse_media(content, shelf, warn=lambda _: None)  # it is said when the post is scheduled
+    content = refuse_media(content, shelf, warn=lambda _: None)  # it is said when the post is scheduled
     limits = limits_of([account.platform for account in on], Host(settings.plugins))
     if limits is None:
         say("--fit: it is not known which pictures these platforms take, so the pictures stay as they are.")

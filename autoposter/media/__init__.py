@@ -28,7 +28,7 @@ from autoposter.clock import Stopwatch
 from autoposter.media.fetching import fetch
 from autoposter.media.files import open_below, steps
 from autoposter.media.outside import may_be_public
-from autoposter.media.probing import Found, look_at
+from autoposter.media.probing import Found, look_at, picture_type
 from autoposter.media.sources import is_address, shown
 from autoposter.publishers.errors import ContentRejected, PublishError, Transient
 from autoposter.publishers.values import Media
@@ -72,7 +72,7 @@ class MediaShelf:
         self._root = root
         self._base_url = base_url.rstrip("/") if base_url else None
         self._allow = frozenset(allow)
-        self._remembered: OrderedDict[tuple[str, str], Finding] = OrderedDict()
+        self._remembered: OrderedDict[str, Finding] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -111,6 +111,13 @@ class MediaShelf:
             _public_url=partial(self._public_url, source, finding),
         )
 
+    def kind(self, asset: Mapping[str, Any]) -> str | None:
+        """`image` or `video`: what an asset says that it is; where that is open, what `examine` found, or None."""
+        kind: str | None = asset["kind"]
+        if kind is None and (finding := self._known(asset)):
+            return finding.what.kind
+        return kind
+
     def is_turned(self, asset: Mapping[str, Any]) -> bool:
         """Whether a picture lies, and only says that it is to be shown upright; as far as it was examined."""
         finding = self._known(asset)
@@ -119,34 +126,34 @@ class MediaShelf:
     # --- looking --------------------------------------------------------------------------------------------------
 
     def _known(self, asset: Mapping[str, Any]) -> Finding | None:
-        key = (str(asset["source"]), asset["kind"])
+        source = str(asset["source"])
         with self._lock:
-            finding = self._remembered.get(key)
-        if finding is None:
+            finding = self._remembered.get(source)
+        if finding is None or asset["kind"] not in (None, finding.what.kind):
             return None
-        if is_address(key[0]):
+        if is_address(source):
             return finding if finding.since.elapsed < ADDRESS_BELIEVED else None
         try:
-            with open_below(self._root, key[0]) as file:
+            with open_below(self._root, source) as file:
                 return finding if finding.stamp == _stamp(file) else None
         except PublishError:
             return None
 
     def _try_to_look(self, asset: Mapping[str, Any]) -> PublishError | None:
         """Look at an asset, and remember what it is; what is wrong with it otherwise."""
-        key = (str(asset["source"]), asset["kind"])
+        source = str(asset["source"])
         try:
-            finding = self._look(*key)
+            finding = self._look(source, asset["kind"])
         except PublishError as error:
             return error
         with self._lock:
-            self._remembered[key] = finding
-            self._remembered.move_to_end(key)
+            self._remembered[source] = finding
+            self._remembered.move_to_end(source)
             while len(self._remembered) > MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
         return None
 
-    def _look(self, source: str, kind: str) -> Finding:
+    def _look(self, source: str, kind: str | None) -> Finding:
         try:
             return self._look_outside(source, kind) if is_address(source) else self._look_below(source, kind)
         except _Said as said:
@@ -154,12 +161,12 @@ class MediaShelf:
         except OSError as error:  # a disk that fails, or is full
             raise Transient(f"{shown(source)} cannot be looked at now: {error.strerror}.") from error
 
-    def _look_below(self, source: str, kind: str) -> Finding:
+    def _look_below(self, source: str, kind: str | None) -> Finding:
         with open_below(self._root, source) as file:
             stamp = _stamp(file)
             return Finding(_look_at(file, kind, whole=True), stamp[2], False, stamp, Stopwatch())
 
-    def _look_outside(self, source: str, kind: str) -> Finding:
+    def _look_outside(self, source: str, kind: str | None) -> Finding:
         since = Stopwatch()
         with tempfile.TemporaryFile() as window:
             with fetch(source, self._allow, lasts=LOOK_LASTS) as fetched:
@@ -169,7 +176,7 @@ class MediaShelf:
                 is_inside = fetched.is_inside
             if size and size > len(head):
                 window.truncate(size)
-                if kind == "video" and b"moov" not in head:
+                if kind != "image" and picture_type(head) is None and b"moov" not in head:
                     self._fetch_tail(source, window, max(len(head), size - TAIL_BYTES), LOOK_LASTS - since.elapsed)
             found = _look_at(window, kind, whole=size == len(head))
             return Finding(found, size, is_inside, (), Stopwatch())
@@ -221,7 +228,7 @@ class _Said(Exception):
         self.error = error
 
 
-def _look_at(file: BinaryIO, kind: str, *, whole: bool) -> Found:
+def _look_at(file: BinaryIO, kind: str | None, *, whole: bool) -> Found:
     try:
         return look_at(file, kind, whole=whole)
     except PublishError as error:

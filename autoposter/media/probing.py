@@ -89,25 +89,36 @@ class Found:
     is_turned: bool = False
     """A picture that lies, and says that it is to be shown upright: not every platform obeys."""
 
+    @property
+    def kind(self) -> str:
+        """`image` or `video`."""
+        return self.mime_type.partition("/")[0]
 
-def look_at(file: BinaryIO, kind: str, *, whole: bool) -> Found:
+
+def picture_type(start: bytes) -> str | None:
+    """Which picture begins with these 16 bytes or more; None: none that is known."""
+    return next((name for at, magic, name in PICTURES if start[at:].startswith(magic)), None)
+
+
+def look_at(file: BinaryIO, kind: str | None, *, whole: bool) -> Found:
     """Look at a seekable file.  `whole`: it has no holes, so that what is not found is not there.
 
-    Raises ContentRejected for what is no picture or video, or another than `kind` (`image`, `video`) says; the message
-    goes on after the file's name.
+    Raises ContentRejected for what is no picture or video, or another than `kind` (`image`, `video`; None: either)
+    says; the message goes on after the file's name.
     """
     file.seek(0)
     start = file.read(16)
     if not start:
         raise ContentRejected("is empty")
-    mime_type = next((name for at, magic, name in PICTURES if start[at:].startswith(magic)), None)
+    mime_type = picture_type(start)
     if mime_type and kind == "video":
         raise ContentRejected(f"is a picture ({mime_type}), not a video")
     if mime_type:
         return _picture(file, mime_type, whole=whole)
     found = _film(file, whole=whole) if any(start[at:].startswith(magic) for at, magic in FILMS) else None
     if found is None:
-        raise ContentRejected(f"holds no {'picture' if kind == 'image' else 'video'} that is known here")
+        sought = {"image": "picture", "video": "video", None: "picture or video"}[kind]
+        raise ContentRejected(f"holds no {sought} that is known here")
     if kind == "image":
         raise ContentRejected(f"is a video ({found.mime_type}), not a picture")
     return found

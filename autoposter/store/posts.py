@@ -26,7 +26,7 @@ class NewContent:
     options: str
     """JSON, an object keyed by platform."""
     media: tuple[dict[str, str | None], ...]
-    """`kind`, `source` and `alt_text` of each, in order."""
+    """`kind` (None: open still), `source` and `alt_text` of each, in order."""
 
 
 # --- schedule --------------------------------------------------------------------------------------------------------
