@@ -638,6 +638,17 @@ def test_accounts_are_listed_disabled_and_enabled(run, make_account):
     assert run("accounts", "enable", "stub:shop").out == "stub:shop is already active.\n"
 
 
+def test_a_pause_of_an_account_is_shown_while_it_lasts(run, make_account):
+    make_account(name="resting", paused_until=datetime.now(UTC) + timedelta(hours=1))
+    make_account(name="rested", paused_until=datetime.now(UTC) - timedelta(seconds=1))
+
+    rested, resting = run("accounts", "list", "--json").json
+
+    assert (rested["paused_until"], resting["paused_until"] is None) == (None, False)
+    assert "paused until" in run("accounts", "show", "resting").out
+    assert "paused until" not in run("accounts", "show", "rested").out
+
+
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ class AccountInfo:
     refresh_at: datetime | None
     """When a worker gets new credentials; None: nobody does."""
     paused_until: datetime | None
+    """None: it does not pause now."""
     last_error: str | None
     checked_at: datetime | None
     created_at: datetime
@@ -50,7 +51,8 @@ class AccountInfo:
 
 _SELECT = """
     select id, platform, name, status, external_id, settings, credentials is not null as has_credentials,
-           credentials_expire_at, refresh_at, paused_until, last_error, checked_at, created_at
+           credentials_expire_at, refresh_at, case when paused_until > now() then paused_until end as paused_until,
+           last_error, checked_at, created_at
     from channel_account
 """
 
