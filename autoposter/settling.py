@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 
 from autoposter import lifecycle
 from autoposter.database import DATABASE_AWAY, UNWRITABLE
-from autoposter.lifecycle import Confirmed, Outcome, Refused, RetryPolicy, Settlement, Status, Unknown, Withdrawn
+from autoposter.lifecycle import (
+    Confirmed,
+    ErrorKind,
+    Outcome,
+    Refused,
+    RetryPolicy,
+    Settlement,
+    Status,
+    Unknown,
+    Withdrawn,
+)
 from autoposter.outcomes import log_trace
 from autoposter.publishers import Publisher
 from autoposter.store import account_states, jobs
@@ -149,13 +159,13 @@ def _log_refusal(attempt: Attempt, outcome: Refused | Withdrawn, settlement: Set
         log.error("post %s on %s is Failed (%s): %s", *_which(attempt), outcome.kind, outcome.message)
     else:
         wait = settlement.retry_in or timedelta(0)
+        count = f" (failure {attempt.failures + 1} of {policy.max_attempts})"
         log.warning(
-            "post %s on %s was refused (%s) and is tried again in %.0f s (failure %s of %s): %s",
+            "post %s on %s was refused (%s) and is tried again in %.0f s%s: %s",
             *_which(attempt),
             outcome.kind,
             wait.total_seconds(),
-            attempt.failures + 1,
-            policy.max_attempts,
+            "" if outcome.kind is ErrorKind.RATE_LIMITED else count,  # a rate limit uses up no attempt
             outcome.message,
         )
 
@@ -172,10 +182,10 @@ def _account(attempt: Attempt) -> str:
     return f"{attempt.account.platform} ({attempt.account.name})"
 
 
-def _kind(outcome: Outcome) -> lifecycle.ErrorKind | None:
+def _kind(outcome: Outcome) -> ErrorKind | None:
     match outcome:
         case Refused():
             return outcome.kind
         case Unknown():
-            return lifecycle.ErrorKind.UNKNOWN
+            return ErrorKind.UNKNOWN
     return None

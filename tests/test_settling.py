@@ -55,6 +55,20 @@ def test_an_outcome_is_tried_until_the_database_is_back(monkeypatch: pytest.Monk
     assert until_written(write) == "written"
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"), [(ErrorKind.TRANSIENT, " s (failure 1 of 8): Later."), (ErrorKind.RATE_LIMITED, " s: Later.")]
+)
+def test_the_log_counts_a_refusal_only_where_it_uses_up_an_attempt(
+    make_post: Any, caplog: pytest.LogCaptureFixture, kind: ErrorKind, said: str
+) -> None:
+    attempt = intended(make_post(-SECOND))
+
+    settle(attempt, Refused(kind, "Later.", 60 * SECOND), policy=POLICY, ended_at=datetime.now(UTC), evidence={})
+
+    [told] = [record.message for record in caplog.records if "is tried again in" in record.message]
+    assert told.endswith(said)
+
+
 def test_outcomes_that_wait_for_a_program_that_holds_their_posts_leave_connections_to_others(
     make_post: Any, database_url: str, factories: Any
 ) -> None:
