@@ -37,7 +37,7 @@ ALIVE_WITHIN = timedelta(seconds=15)
 #: An API version that ends within this time is announced.
 ENDS_SOON = timedelta(days=90)
 
-#: Credentials that expire within this time are announced.
+#: A person is told so long before credentials expire that nothing refreshes.
 EXPIRES_SOON = timedelta(days=7)
 
 

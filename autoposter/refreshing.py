@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from autoposter.assembling import Unequipped
 from autoposter.credentials import revealed
 from autoposter.database import DATABASE_AWAY
+from autoposter.health import EXPIRES_SOON
 from autoposter.lifecycle import ErrorKind, Refused
 from autoposter.outcomes import log_trace, trouble, words_of
 from autoposter.plugins import NoPublisher
@@ -46,10 +47,7 @@ END_UNKNOWN = timedelta(hours=25)
 #: Later expiries are a platform's mistake, such as milliseconds taken for seconds.
 LONGEST_LIFE = timedelta(days=3650)
 
-#: A person is warned so long before credentials expire that nothing refreshes.
-WARN_AHEAD = timedelta(days=7)
-
-#: And once in this time, until they act.
+#: Of credentials that expire soon the log tells once in this time, until a person acts.
 WARN_EVERY = timedelta(days=1)
 
 #: So many failures in a row count as "nothing refreshes it": about 7 minutes.
@@ -100,7 +98,7 @@ def refresh_ahead(account_id: int, bench: Workbench) -> None:
 
 def warn_of_expiry() -> int:
     """Say in the log which accounts expire soon with nothing that would refresh them; returns how many."""
-    expiring = account_states.warn_of_expiry(within=WARN_AHEAD, every=WARN_EVERY, failures=WORTH_A_WARNING)
+    expiring = account_states.warn_of_expiry(within=EXPIRES_SOON, every=WARN_EVERY, failures=WORTH_A_WARNING)
     for account in expiring:
         log.warning(
             "the credentials of %s expire at %s: run `autoposter accounts reconnect %s`",
@@ -250,6 +248,6 @@ def first_refresh_at(expire_at: datetime | None, now: datetime) -> datetime:
 
     At once where they end soon: it may turn out that nothing refreshes them, and then the person is to be warned.
     """
-    if expire_at is not None and expire_at < now + WARN_AHEAD:
+    if expire_at is not None and expire_at < now + EXPIRES_SOON:
         return now
     return refresh_at(expire_at, now) or now + END_UNKNOWN

@@ -13,10 +13,10 @@ from autoposter.cli.printing import Json, plain, print_json, print_table, say_as
 from autoposter.connecting import Found
 from autoposter.credentials import Keyring
 from autoposter.errors import Refused, WrongUsage
+from autoposter.health import EXPIRES_SOON
 from autoposter.lifecycle import ErrorKind, Status
 from autoposter.plugins import Host, NoPublisher
 from autoposter.publishers.base import overrides
-from autoposter.refreshing import WARN_AHEAD
 from autoposter.store import reports
 from autoposter.store.accounts import AccountInfo
 from autoposter.store.reports import Selection
@@ -171,7 +171,7 @@ def _expiry(account: AccountInfo) -> str | None:
     left = account.credentials_expire_at - datetime.now(UTC)
     if account.refresh_at:
         return f"{shown(account.credentials_expire_at)} (refreshed before)"
-    if left > WARN_AHEAD:
+    if left > EXPIRES_SOON:
         return shown(account.credentials_expire_at)
     when = f"in {left.days} days" if left >= timedelta(days=2) else f"in {max(left, timedelta(0)) // HOUR} hours"
     return f"{when if left > timedelta(0) else 'has expired'}: `autoposter accounts reconnect {account.typed}`"
