@@ -55,6 +55,7 @@ def settle(
     Returns when it is written, or when the job turns out to be another's.  Raises what `until_written` raises.
     `ended_at`: when the call was over; None: there was none, or nobody saw it end.
     """
+    what = f"the outcome of post {attempt.post_id} on {_account(attempt)}"
     settlement = lifecycle.settle(outcome, failures=attempt.failures, rate_limits=attempt.rate_limits, policy=policy)
     ending = Ending(
         job_id=attempt.job_id,
@@ -71,12 +72,12 @@ def settle(
             if _settle_receipt(attempt, outcome, ended_at or attempt.due_at, evidence):
                 announce("autoposter_post_published", attempt.job_id)
         case Unknown():
-            if until_written(lambda: jobs.settle_unknown(ending)):
+            if until_written(lambda: jobs.settle_unknown(ending), what):
                 log.error("post %s on %s: it may have been published: %s", *_which(attempt), outcome.message)
             else:
                 _lost(attempt, outcome)
         case Refused() | Withdrawn():
-            if until_written(lambda: jobs.settle_refusal(ending)):
+            if until_written(lambda: jobs.settle_refusal(ending), what):
                 _log_refusal(attempt, outcome, settlement, policy)
                 if settlement.post is Status.FAILED:
                     announce("autoposter_post_failed", attempt.job_id)
@@ -116,11 +117,12 @@ def rest(publisher: Publisher, secrets: Collection[str]) -> None:
 T = TypeVar("T")
 
 
-def until_written(write: Callable[[], T]) -> T:
-    """Repeat a move until the database has taken it; returns its verdict.
+def until_written(write: Callable[[], T], what: str = "an outcome") -> T:
+    """Repeat a move until the database has taken it; returns its verdict.  The log says `what` waits.
 
-    Whatever the database says is trouble of our own, and never the end of a post.  Raises what no database would ever
-    take: repeated, it would hold the thread and its lease for ever; so the lease decides.
+    Whatever the database says is trouble of our own, and never the end of a post: what a trigger of the owner's refuses
+    waits for the owner, for no lease could write it either, and a receipt is known here only.  Raises what no database
+    would ever take: repeated, it would hold the thread and its lease for ever; so the lease decides.
     """
     told = False
     while True:
@@ -128,20 +130,24 @@ def until_written(write: Callable[[], T]) -> T:
             return write()
         except Exception as error:
             if isinstance(error, UNWRITABLE) and not isinstance(error, DATABASE_AWAY):
-                log.exception("an outcome cannot be written, and is left to its lease")
+                log.exception("%s cannot be written, and is left to its lease", what)
                 raise
             if not told:
-                log.error("an outcome waits for the database: %s", error, exc_info=True)
+                log.error("%s waits for the database: %s", what, error, exc_info=True)
                 told = True
             time.sleep(TRY_AGAIN.total_seconds())
 
 
 def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, evidence: dict[str, Any]) -> bool:
-    if until_written(lambda: jobs.settle_receipt(attempt.job_id, receipt, posted_at=posted_at, evidence=evidence)):
+    # Named in the log while it waits: a process that ends first loses it, and only a person could still enter it.
+    what = f"the receipt ({receipt.platform_post_id}) of post {attempt.post_id} on {_account(attempt)}"
+    if until_written(
+        lambda: jobs.settle_receipt(attempt.job_id, receipt, posted_at=posted_at, evidence=evidence), what
+    ):
         late = (posted_at - attempt.due_at) / timedelta(milliseconds=1)
         log.info("post %s is Posted on %s as %s, %.0f ms late", *_which(attempt), receipt.platform_post_id, late)
         return True
-    if until_written(lambda: jobs.keep_late_receipt(attempt.job_id, receipt)):
+    if until_written(lambda: jobs.keep_late_receipt(attempt.job_id, receipt), what):
         log.error(
             "post %s on %s: a receipt (%s) came after its attempt had ended otherwise; it may be out twice",
             *_which(attempt),

@@ -10,6 +10,7 @@ from typing import Any
 import peewee
 import pytest
 from moves import POLICY, RECEIPT, SECOND, intended, receive, refuse
+from processes import wait_until
 from staging import Stage
 
 from autoposter import settling
@@ -41,6 +42,30 @@ def test_what_no_database_takes_is_left_to_the_lease_and_holds_no_thread(
     job = factories.row("publish_job", attempt.job_id)
     assert (job["status"], job["finished_at"]) == ("running", None)
     assert refuse(attempt)  # the connection is as good as before
+
+
+def test_a_receipt_that_a_trigger_of_the_owner_refuses_stands_in_the_log_and_is_written_once_it_is_taken(
+    make_post: Any, factories: Any, caplog: pytest.LogCaptureFixture, database_url: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(settling, "TRY_AGAIN", SECOND / 100)
+    stage = Stage(database_url)
+    attempt = intended(make_post(-SECOND))
+    factories.query(
+        "create function theirs() returns trigger language plpgsql as"
+        " $$ begin raise exception 'not without my word'; end $$;"
+        " create trigger theirs before update on post_instance for each row execute function theirs()"
+    )
+    try:
+        settled = stage.begin(settle, attempt, RECEIPT, policy=POLICY, ended_at=datetime.now(UTC), evidence={})
+        wait_until(lambda: "not without my word" in caplog.text, 5)
+    finally:
+        factories.query("drop function theirs cascade")
+    settled.result(timeout=5)
+    stage.close()
+
+    told = f"the receipt (42) of post {attempt.post_id} on stub ({attempt.account.name}) waits for the database"
+    assert told in caplog.text
+    assert factories.row("post_instance", attempt.post_id)["platform_post_id"] == "42"
 
 
 def test_an_outcome_is_tried_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
