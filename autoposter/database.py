@@ -43,6 +43,9 @@ DATABASE_AWAY = (
     MaxConnectionsExceeded,
 )
 
+#: What is raised where the database refuses a row, as a trigger of its owner's can.  Ask for `DATABASE_AWAY` first.
+REFUSING = peewee.DatabaseError
+
 #: What reading a row raises that no Python value can hold: a number of 5,000 digits, a hole of 3,000 levels.  Of these,
 #: `MaxConnectionsExceeded` (a ValueError) says nothing about a row: ask for `DATABASE_AWAY` first.
 UNREADABLE = (ValueError, OverflowError, TypeError, RecursionError)

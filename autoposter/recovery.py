@@ -16,7 +16,7 @@ from typing import Any
 from autoposter import lifecycle
 from autoposter.assembling import Unequipped, examine_media, publisher_class
 from autoposter.clock import Stopwatch
-from autoposter.database import DATABASE_AWAY, UNREADABLE
+from autoposter.database import DATABASE_AWAY, REFUSING, UNREADABLE
 from autoposter.lifecycle import (
     Case,
     Confirmed,
@@ -35,6 +35,7 @@ from autoposter.publishing import GRACE, call, can_find, find
 from autoposter.settling import Announce, announce_nothing, settle, until_written
 from autoposter.store import jobs, leases, looks
 from autoposter.store.jobs import Ending
+from autoposter.store.leases import Expired
 from autoposter.store.looks import Look
 from autoposter.workbench import Tools, Workbench, equip
 
@@ -49,22 +50,34 @@ HELD_BACK = timedelta(seconds=30)
 
 
 def take_over_expired(policy: RetryPolicy, announce: Announce = announce_nothing) -> int:
-    """Take over the jobs whose workers gave no sign of life; returns how many were won."""
+    """Take over the jobs whose workers gave no sign of life; returns how many were won.
+
+    One whose row the database refuses to move, as a trigger of its owner's can, keeps the others from nothing.
+    """
     won = 0
     for lost in leases.expired():
-        if lost.intended:
-            error = f"The worker {lost.worker} was lost after its intent; it may have been published."
-            taken = leases.take_over_sent(lost, error)
-        else:
-            error = f"The worker {lost.worker} was lost before it sent anything."
-            settlement = lifecycle.settle(Refused(ErrorKind.WORKER_LOST, error), failures=lost.failures, policy=policy)
-            taken = leases.take_over_unsent(lost, settlement, error)
-        if taken:
-            won += 1
-            log.warning("post %s: %s", lost.post_id, error)
-            if not lost.intended and settlement.post is Status.FAILED:
-                announce("autoposter_post_failed", lost.job_id)
+        try:
+            won += _take_over(lost, policy, announce)
+        except DATABASE_AWAY:
+            raise
+        except REFUSING as error:
+            log.error("post %s cannot be taken over from the worker %s: %s", lost.post_id, lost.worker, error)
     return won
+
+
+def _take_over(lost: Expired, policy: RetryPolicy, announce: Announce) -> bool:
+    if lost.intended:
+        error = f"The worker {lost.worker} was lost after its intent; it may have been published."
+        taken = leases.take_over_sent(lost, error)
+    else:
+        error = f"The worker {lost.worker} was lost before it sent anything."
+        settlement = lifecycle.settle(Refused(ErrorKind.WORKER_LOST, error), failures=lost.failures, policy=policy)
+        taken = leases.take_over_unsent(lost, settlement, error)
+    if taken:
+        log.warning("post %s: %s", lost.post_id, error)
+        if not lost.intended and settlement.post is Status.FAILED:
+            announce("autoposter_post_failed", lost.job_id)
+    return taken
 
 
 def look(job_id: int, bench: Workbench) -> None:

@@ -669,6 +669,26 @@ def test_a_post_that_kills_its_workers_ends_failed_and_is_told(
     assert [event for event, _ in told] == ["autoposter_post_failed"]
 
 
+def test_a_post_that_a_trigger_of_its_owner_holds_fast_keeps_no_other_from_being_taken_over(
+    bench: Workbench, dead: Any, factories: Factories, caplog: pytest.LogCaptureFixture
+) -> None:
+    held, other = dead(intended=True), dead(intended=True)
+    factories.query(
+        "create function theirs() returns trigger language plpgsql as"
+        " $$ begin raise exception 'not without my word'; end $$;"
+        f" create trigger theirs before update on post_instance for each row when (new.id = {held})"
+        " execute function theirs()"
+    )
+    try:
+        assert take_over_expired(POLICY) == 1
+    finally:
+        factories.query("drop function theirs cascade")
+
+    assert f"post {held} cannot be taken over from the worker dead: not without my word" in caplog.text
+    assert factories.query("select post_instance_id from publish_job where status = 'unknown'") == [(other,)]
+    assert take_over_expired(POLICY) == 1
+
+
 def test_every_worker_may_take_over_at_once(bench: Workbench, dead: Any, factories: Factories) -> None:
     for number in range(20):
         dead(intended=number % 2 == 0)
