@@ -163,7 +163,7 @@ def a_blind_publisher_is_asked() -> None:
 
 
 def an_outcome_is_written_once() -> None:
-    _set(settling, "until_written", lambda write: write())
+    _set(settling, "until_written", lambda write, *_: write())
 
 
 def a_refusal_of_redis_is_no_outage() -> None:
