@@ -21,12 +21,12 @@ from instagram_examples import KINDS
 def test_containers_that_stay_unfinished_hold_no_thread(
     machines: PlatformMachines, fake: FakeInstagram, figures: Figures, long: bool
 ) -> None:
-    count, working = (200, 180) if long else (40, 10)
+    count, working, to_begin_in = (200, 180, 40) if long else (40, 10, 5)  # seconds
     fake.hides_every = 0  # a container that cannot be seen when its post is due is asked after 5 s later
     fake.asks_until_finished = 0
     fake.takes_until_finished = {"REELS": timedelta(seconds=working)}
     began = time.time()
-    machines.plan(KINDS["reel"], [began + working + 5 + number / 4 for number in range(count)])
+    machines.plan(KINDS["reel"], [began + to_begin_in + working + number / 4 for number in range(count)])
     machines.plan(KINDS["photo"], [began + 15 + number / 5 for number in range(5 * working)])
     planning = timedelta(seconds=time.time() - began)
     machines.rows.query("update post_instance set scheduled_for = scheduled_for + %s", (planning,))
