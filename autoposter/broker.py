@@ -85,8 +85,6 @@ class SteadyConsumer(_RedisConsumer):
     def __init__(self, *how: Any) -> None:
         super().__init__(*how)
         self._news = threading.Event()
-        #: With so many messages in hand no thread is idle for want of one.
-        self.enough = self.prefetch
         self._is_away = False
 
     def look_up(self) -> None:
@@ -150,7 +148,7 @@ class SteadyConsumer(_RedisConsumer):
             self.queued_message_ids.discard(message.message_id)
 
     def ack(self, message: Any) -> None:
-        """Strike a message off, and fetch more where there are fewer in hand than threads.
+        """Strike a message off.
 
         Where the broker is away, it may come again, which changes nothing.  Dramatiq would have the thread wait for the
         broker, 5 s at a time: posts went out that much later, and SIGTERM did not end the process.
@@ -159,8 +157,7 @@ class SteadyConsumer(_RedisConsumer):
             super().ack(message)
         except ConnectionClosed as error:
             log.debug("a message cannot be struck off and may come again: %s", error)
-        if self.outstanding_message_count < self.enough:
-            self.look_up()
+        self.look_up()
 
     def nack(self, message: Any) -> None:
         """Strike a message off that an actor failed at; as `ack`."""
@@ -219,8 +216,6 @@ class SteadyBroker(RedisBroker):
         """What reads one queue.  It waits as it knows best, whatever `timeout` says."""
         self.hints_were_lost |= queue_name in self._consumers
         consumer = SteadyConsumer(self, queue_name, prefetch, 0)
-        if queue_name == BEHIND:
-            consumer.prefetch *= 2  # so that it fetches as many at once as there are threads, not each by itself
         self._consumers[queue_name] = consumer
         return consumer
 

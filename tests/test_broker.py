@@ -262,28 +262,6 @@ def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_do
         assert third.result(timeout=10).args == (2,)
 
 
-def test_what_others_may_overtake_is_fetched_as_many_at_once_as_there_are_threads(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(broker_module, "POLL_NEAR", 60.0)
-    broker = build_broker(redis_url, [], Clock())
-    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish", queue_name=BEHIND)
-    consumer = broker.consume(BEHIND, prefetch=2)
-    for number in range(8):
-        publish.send(number)
-    in_hand = [next(consumer) for _ in range(4)]
-
-    with ThreadPoolExecutor(1) as waits:
-        fifth = waits.submit(lambda: next(filter(None, consumer)))
-        for done in in_hand[:2]:
-            consumer.ack(done)
-        assert broker.waiting() == 4
-        consumer.ack(in_hand[2])
-        assert fifth.result(timeout=10).args == (4,)
-
-    assert broker.waiting() == 1
-
-
 @pytest.mark.parametrize("queue", [QUEUE, BEHIND])
 def test_a_consumer_waits_for_a_broker_that_is_away_and_goes_on(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, queue: str

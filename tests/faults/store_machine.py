@@ -77,7 +77,7 @@ class StoreMachine(StoreRaces):
         if stage in ("failed", "claimed"):
             return
         self.intend(act)
-        if stage == "promised":
+        if stage == "promised" or not act.promised:
             return
         answered = stage in ("posted", "answered", "doubted", "misjudged")
         self.call(act, accepted=answered or self.luck.random() < 0.5, answered=answered)
