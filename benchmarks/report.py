@@ -89,7 +89,7 @@ class Report:
             said: dict[str, Any] = {
                 "question": self.question,
                 "title": self.title,
-                "command": sys.argv[1:],
+                "command": [part for part in sys.argv[1:] if part != "--out" and Path(part) != folder],
                 "notes": self.notes,
             }
             said |= {"failures": self.failures, "machine": self.machine, "rows": self.rows, "series": self.series}
