@@ -29,6 +29,7 @@ from autoposter.plugins import Host
 from autoposter.publishers import PublishError
 from autoposter.settings import Settings
 from autoposter.store import health, workers
+from autoposter.store.account_states import EXPIRES_SOON
 from autoposter.store.health import AccountHealth, LivingWorker
 
 #: A worker writes its row every 5 s; three times that without news, and it counts as gone.
@@ -36,9 +37,6 @@ ALIVE_WITHIN = timedelta(seconds=15)
 
 #: An API version that ends within this time is announced.
 ENDS_SOON = timedelta(days=90)
-
-#: A person is told so long before credentials expire that nothing refreshes.
-EXPIRES_SOON = timedelta(days=7)
 
 
 class Verdict(StrEnum):

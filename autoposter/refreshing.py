@@ -20,7 +20,6 @@ from pydantic import BaseModel, ValidationError
 from autoposter.assembling import Unequipped
 from autoposter.credentials import revealed
 from autoposter.database import DATABASE_AWAY
-from autoposter.health import EXPIRES_SOON
 from autoposter.lifecycle import ErrorKind, Refused
 from autoposter.outcomes import log_trace, trouble, words_of
 from autoposter.plugins import NoPublisher
@@ -29,6 +28,7 @@ from autoposter.publishers.base import overrides
 from autoposter.redaction import known, texts
 from autoposter.settling import until_written
 from autoposter.store import account_states
+from autoposter.store.account_states import EXPIRES_SOON
 from autoposter.store.snapshots import AccountRow, Attempt
 from autoposter.workbench import Tools, Workbench, open_account
 

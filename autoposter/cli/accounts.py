@@ -13,11 +13,11 @@ from autoposter.cli.printing import Json, plain, print_json, print_table, say_as
 from autoposter.connecting import Found
 from autoposter.credentials import Keyring
 from autoposter.errors import Refused, WrongUsage
-from autoposter.health import EXPIRES_SOON
 from autoposter.lifecycle import ErrorKind, Status
 from autoposter.plugins import Host, NoPublisher
 from autoposter.publishers.base import overrides
 from autoposter.store import reports
+from autoposter.store.account_states import EXPIRES_SOON
 from autoposter.store.accounts import AccountInfo
 from autoposter.store.reports import Selection
 

@@ -15,6 +15,9 @@ from autoposter.database import row, rows, single_statement
 from autoposter.store import BRIEFLY
 from autoposter.store.snapshots import AccountRow, account_of
 
+#: A person is told so long before credentials expire that nothing refreshes.
+EXPIRES_SOON = timedelta(days=7)
+
 
 def pause(account_id: int, pause_for: timedelta, reason: str) -> bool:
     """Pause an account; a longer pause stays.  False: there is no such account.
