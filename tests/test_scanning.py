@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import moves
 import pytest
 import redis
 from factories import Factories
@@ -287,6 +288,19 @@ def test_what_was_dispatched_is_dispatched_again_when_messages_were_lost(
     assert scan().posts == 1
     assert broker.sent == [soon, soon]
     assert later not in broker.sent
+
+
+def test_what_is_claimed_already_stays_dispatched_when_messages_were_lost(
+    scan: Any, make_post: Any, post_row: Any
+) -> None:
+    """Nobody begins to prepare beside its attempt."""
+    begun = make_post(0.5 * SECOND)
+    scan()
+    moves.claimed(begun)
+
+    scanning.dispatch_again()
+
+    assert post_row(begun)["dispatched_for"] == post_row(begun)["due_at"]
 
 
 def test_what_makes_a_crowd_of_one_account_may_be_overtaken_by_what_others_have_due(

@@ -9,6 +9,9 @@ NOT_TOO_LATE = "(%(max_lateness)s::interval is null or p.scheduled_for > now() -
 #: A post (`p`) that was not dispatched for the time when it is due now.
 NOT_DISPATCHED = "p.dispatched_for is distinct from p.due_at"
 
+#: A post (`p`) that nobody attempts at this moment.
+NOT_CLAIMED = "not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')"
+
 #: The post that a job may move without a receipt: published by it, or still as it was claimed.
 STILL_CLAIMED = """p.id = job.post_instance_id and (
                 p.status = 'Publishing'

@@ -9,7 +9,7 @@ import json
 from datetime import timedelta
 
 from autoposter.database import row, single_statement, transaction
-from autoposter.store import BRIEFLY, DUE, NOT_TOO_LATE, failures_of, rate_limits_of
+from autoposter.store import BRIEFLY, DUE, NOT_CLAIMED, NOT_TOO_LATE, failures_of, rate_limits_of
 from autoposter.store.leases import LEASE
 from autoposter.store.ledger import restore_from_ledger
 from autoposter.store.snapshots import READ, Attempt, account_of, content_of, idempotency_key
@@ -31,12 +31,12 @@ _LOCK_AND_READ = f"""
     set local idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}';
     select from post_instance p
      where p.id = %(post_id)s and {DUE} and p.due_at <= now() + %(lead)s
-       and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')
+       and {NOT_CLAIMED}
        for update;
     {READ}
      where p.id = %(post_id)s and {DUE} and {NOT_TOO_LATE}
        and p.due_at <= now() + %(lead)s and a.status <> 'disabled'
-       and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')"""
+       and {NOT_CLAIMED}"""
 
 _INSERT = f"""
     insert into publish_job as j (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autoposter.database import execute, row, rows, single_statement
-from autoposter.store import DUE, NOT_DISPATCHED, NOT_TOO_LATE
+from autoposter.store import DUE, NOT_CLAIMED, NOT_DISPATCHED, NOT_TOO_LATE
 
 #: Posts are dispatched at most this long before they are due.  Short, because messages that a broker holds for later
 #: are lost with it: after a kill, p99 lateness was 42 s with a horizon of 65 s, 2.8 s with 5 s.
@@ -101,7 +101,7 @@ def _mark(when: str, *, max_lateness: timedelta | None, limit: int) -> list[Disp
                  where {DUE} and {NOT_TOO_LATE} and {when}
                    and a.status <> 'disabled'
                    and (p.prepare_at is null or p.prepared_key is null or p.prepare_at < now() - %(given_up)s)
-                   and not exists (select from publish_job j where j.post_instance_id = p.id and j.status = 'running')
+                   and {NOT_CLAIMED}
                  order by p.due_at
                  limit %(limit)s
                    for update of p skip locked
@@ -140,7 +140,7 @@ def take_back(post_ids: Collection[int]) -> None:
 def forget_hints() -> int:
     """Forget that what is near was dispatched, because its messages are lost; returns how many posts.
 
-    A message that was not lost after all comes twice, and changes nothing.
+    A message that was not lost after all comes twice, and changes nothing.  What is claimed needs none.
     """
     with single_statement():
         return len(
@@ -150,7 +150,8 @@ def forget_hints() -> int:
                     select p.id from post_instance p
                      where {DUE} and p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s
                        and p.dispatched_for = p.due_at
-                       for update skip locked
+                       and {NOT_CLAIMED}
+                       for update of p skip locked
                 )
                 update post_instance p set dispatched_for = null from near where p.id = near.id returning p.id""",
                 {"overdue": OVERDUE, "horizon": HORIZON},
