@@ -7,22 +7,16 @@ from datetime import timedelta
 
 from media_files import mp4, picture
 from platforms.quick_publishers import QuickFacebook
-from platforms.stages import Stage
+from platforms.stages import ANYWHERE, Stage
 
-from autoposter.testing import Reply, Rule, accept_then, accept_then_answer, outage, refuse, slow
-from autoposter.testing.rules import drop_unread, slow_to_publish
+from autoposter.testing import Rule, accept_then_answer, refuse
 from autoposter.testing.server import AcceptedPost
 from facebook_examples import KINDS
 from fake_facebook import FakeFacebook
 from fake_graph import error_body
 
 WEATHER: list[Rule] = [
-    slow(300, probability=0.1),
-    slow_to_publish(700, probability=0.05),
-    accept_then(Reply.RESET, probability=0.05),
-    accept_then(Reply.TRUNCATE, probability=0.03),
-    accept_then(Reply.SILENCE, probability=0.02),
-    accept_then(Reply.CLOSE, probability=0.03),
+    *ANYWHERE,
     accept_then_answer(500, error_body(2), probability=0.04),
     accept_then_answer(400, error_body(1, 99), probability=0.03),
     accept_then_answer(400, error_body(999, is_transient=True), probability=0.02),
@@ -30,11 +24,7 @@ WEATHER: list[Rule] = [
     refuse(400, error_body(6001), probability=0.03),
     refuse(429, error_body(4), retry_after="1", probability=0.02),
     refuse(500, error_body(1), probability=0.02),
-    outage(probability=0.03),
-    drop_unread(probability=0.02),
     refuse(500, error_body(2), on="other", probability=0.05),
-    Rule(on="other", reply=Reply.RESET, probability=0.03),
-    refuse(200, "<html>", on="other", probability=0.02),
 ]
 
 FILES = {

@@ -6,22 +6,16 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from platforms.quick_publishers import QuickGoogleBusiness
-from platforms.stages import Stage
+from platforms.stages import ANYWHERE, Stage
 
 import google_business_answers as answers
-from autoposter.testing import Reply, Rule, accept_then, accept_then_answer, outage, refuse, slow
-from autoposter.testing.rules import drop_unread, slow_to_publish
+from autoposter.testing import Rule, accept_then_answer, refuse
 from autoposter.testing.server import AcceptedPost
 from fake_google_business import FakeGoogleBusiness
 from google_business_examples import KINDS, PHOTO
 
 WEATHER: list[Rule] = [
-    slow(300, probability=0.1),
-    slow_to_publish(700, probability=0.05),
-    accept_then(Reply.RESET, probability=0.05),
-    accept_then(Reply.TRUNCATE, probability=0.03),
-    accept_then(Reply.SILENCE, probability=0.02),
-    accept_then(Reply.CLOSE, probability=0.03),
+    *ANYWHERE,
     accept_then_answer(500, answers.ROWS["an internal error"][1], probability=0.03),
     accept_then_answer(503, answers.ROWS["unavailable"][1], probability=0.03),
     accept_then_answer(404, answers.HTML, probability=0.02),
@@ -29,11 +23,7 @@ WEATHER: list[Rule] = [
     refuse(429, answers.ROWS["too many calls"][1], retry_after="1", probability=0.02),
     refuse(401, answers.ROWS["the token has expired"][1], nth=(3, 25, 150, 300)),
     refuse(400, answers.ROWS["the photo cannot be fetched"][1], probability=0.05),
-    outage(probability=0.03),
-    drop_unread(probability=0.02),
     refuse(503, answers.ROWS["unavailable"][1], on="other", probability=0.05),
-    Rule(on="other", reply=Reply.RESET, probability=0.03),
-    refuse(200, "<html>", on="other", probability=0.02),
 ]
 
 

@@ -7,22 +7,16 @@ from datetime import timedelta
 
 from platforms.on_facebook import FILES
 from platforms.quick_publishers import QuickInstagram
-from platforms.stages import Stage
+from platforms.stages import ANYWHERE, Stage
 
-from autoposter.testing import Reply, Rule, accept_then, accept_then_answer, outage, refuse, slow
-from autoposter.testing.rules import drop_unread, slow_to_publish
+from autoposter.testing import Rule, accept_then_answer, refuse
 from autoposter.testing.server import AcceptedPost
 from fake_graph import error_body
 from fake_instagram import FakeInstagram
 from instagram_examples import KINDS
 
 WEATHER: list[Rule] = [
-    slow(300, probability=0.1),
-    slow_to_publish(700, probability=0.05),
-    accept_then(Reply.RESET, probability=0.05),
-    accept_then(Reply.TRUNCATE, probability=0.03),
-    accept_then(Reply.SILENCE, probability=0.02),
-    accept_then(Reply.CLOSE, probability=0.03),
+    *ANYWHERE,
     accept_then_answer(400, error_body(4, 2207051), probability=0.03),
     accept_then_answer(400, error_body(-1, 2207001), probability=0.03),
     accept_then_answer(500, error_body(2), probability=0.03),
@@ -31,11 +25,7 @@ WEATHER: list[Rule] = [
     refuse(400, error_body(24, 2207008), probability=0.02),
     refuse(429, error_body(4), retry_after="1", probability=0.02),
     refuse(400, error_body(24, 2207006), probability=0.02),
-    outage(probability=0.03),
-    drop_unread(probability=0.02),
     refuse(500, error_body(2), on="other", probability=0.05),
-    Rule(on="other", reply=Reply.RESET, probability=0.03),
-    refuse(200, "<html>", on="other", probability=0.02),
 ]
 
 SEQUENCES = ("reel from a file", "carousel with a file", "carousel", "photo", "photo story")

@@ -7,8 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoposter.publishers import Post
-from autoposter.testing import FakeServer, Rule
+from autoposter.testing import FakeServer, Reply, Rule, accept_then, outage, refuse, slow
+from autoposter.testing.rules import drop_unread, slow_to_publish
 from autoposter.testing.server import AcceptedPost
+
+#: What any platform does in a storm.
+ANYWHERE = [
+    slow(300, probability=0.1),
+    slow_to_publish(700, probability=0.05),
+    accept_then(Reply.RESET, probability=0.05),
+    accept_then(Reply.TRUNCATE, probability=0.03),
+    accept_then(Reply.SILENCE, probability=0.02),
+    accept_then(Reply.CLOSE, probability=0.03),
+    outage(probability=0.03),
+    drop_unread(probability=0.02),
+    Rule(on="other", reply=Reply.RESET, probability=0.03),
+    refuse(200, "<html>", on="other", probability=0.02),
+]
 
 
 @dataclass(frozen=True)
