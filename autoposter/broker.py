@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 #: All keys on Redis begin with this.
 NAMESPACE = "autoposter"
 
-#: The queue of all that is urgent.
+#: The queue of all actors but one.
 QUEUE = "default"
 
 #: The queue of posts that others' may overtake: a backlog, and an account's crowd.  A queue of its own because a worker
@@ -42,7 +42,7 @@ BEHIND = "behind"
 POLL_NEAR = 0.05
 
 #: And this often when nothing is near.  With 0.05 s (and threads that woke up as often), two idle processes made 315
-#: Redis commands a second and took 7 % of a core; now 14, and 0.7 %.
+#: Redis commands a second and took 7 % of a core; with 1 s 25, and 1.3 %.
 POLL_IDLE = 1.0
 
 #: A broker that is away is asked again this often, in seconds.
