@@ -75,7 +75,7 @@ def dispatch_due(refresh: Callable[[int], None]) -> int:
 
 
 def refresh_ahead(account_id: int, bench: Workbench) -> None:
-    """Refresh an account's credentials, if it is time and nobody else does."""
+    """Refresh an account's credentials, if it is time and nobody else does.  A person is told where nothing could."""
     until = _until(bench)
     try:
         account = account_states.begin_refresh(account_id, until=until)
@@ -94,6 +94,7 @@ def refresh_ahead(account_id: int, bench: Workbench) -> None:
         except BaseException as error:  # the publisher's own constructor
             log_trace(error, (), "the publisher of %s cannot be made", _name(account))
             _failed(account, until, known.text(trouble(error, ())))
+        until_written(warn_of_expiry, "a warning")
 
 
 def warn_of_expiry() -> int:

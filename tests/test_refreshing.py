@@ -284,6 +284,17 @@ def test_a_person_is_warned_once_a_day_of_what_expires_and_nothing_refreshes(
     assert not {"Refreshed", "Late", "Off"} & {record.args[0].partition(":")[2] for record in caplog.records}
 
 
+def test_a_person_is_warned_as_soon_as_it_turns_out_that_nothing_refreshes_what_expires(
+    bench: Workbench, connect: Any, caplog: Any
+) -> None:
+    account = connect(name="Soon", credentials_expire_at=datetime.now(UTC) + 3 * DAY)
+    act(refresh=returns(None))
+
+    refreshing.refresh_ahead(account, bench)
+
+    assert "renewable:Soon expire at" in caplog.text
+
+
 # --- after a rejection -----------------------------------------------------------------------------------------------
 
 
