@@ -31,7 +31,7 @@ from autoposter.publishers import AccountRejected, Delivery, NotReady, Post, Pub
 from autoposter.publishers.base import overrides
 from autoposter.publishers.texts import clean
 from autoposter.settling import rest, settle, until_written
-from autoposter.store import account_states, claims, jobs, looks
+from autoposter.store import account_states, claims, intents, looks
 from autoposter.store.snapshots import Attempt
 from autoposter.workbench import Locked, Tools, Workbench, equip
 
@@ -58,7 +58,7 @@ def publish_post(post_id: int, bench: Workbench) -> None:
 
 def _claim(post_id: int, bench: Workbench) -> Attempt | None:
     try:
-        return claims.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
+        return bench.claims(post_id) or claims.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
     except UNREADABLE as error:
         if isinstance(error, DATABASE_AWAY):
             raise
@@ -118,7 +118,7 @@ def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:
     bench.clock.hold_until(attempt.due_at - INTENT_LEAD)
     since_intent = Stopwatch()
     try:
-        if not jobs.intend(attempt, prepared):
+        if not (bench.intents((attempt, prepared)) or intents.intend(attempt, prepared)):
             return Withdrawn("It was changed, switched off or paused in the meantime.")
     except DATABASE_AWAY as error:
         # Whether it is committed or not, nothing is sent: that much is known, and can be written later.

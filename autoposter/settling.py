@@ -24,8 +24,9 @@ from autoposter.lifecycle import (
 from autoposter.outcomes import log_trace
 from autoposter.publishers import Publisher
 from autoposter.store import account_states, jobs
-from autoposter.store.jobs import Ending
+from autoposter.store.jobs import Ending, Receipt
 from autoposter.store.snapshots import Attempt
+from autoposter.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,10 @@ TRY_AGAIN = timedelta(seconds=1)
 
 #: Tells of an event (`autoposter_post_published`, ...) of a job, post or account by its id.
 Announce = Callable[[str, int], None]
+
+
+#: Receipts that come at the same moment are written together.
+_receipts = Together[Receipt, bool](jobs.settle_free_receipts, key=lambda receipt: receipt.job_id)
 
 
 def announce_nothing(event: str, about: int) -> None:
@@ -141,9 +146,8 @@ def until_written(write: Callable[[], T], what: str = "an outcome") -> T:
 def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, evidence: dict[str, Any]) -> bool:
     # Named in the log while it waits: a process that ends first loses it, and only a person could still enter it.
     what = f"the receipt ({receipt.platform_post_id}) of post {attempt.post_id} on {_account(attempt)}"
-    if until_written(
-        lambda: jobs.settle_receipt(attempt.job_id, receipt, posted_at=posted_at, evidence=evidence), what
-    ):
+    written = Receipt(attempt.job_id, receipt.platform_post_id, receipt.permalink, posted_at, evidence)
+    if until_written(lambda: _receipts(written) or jobs.settle_receipt(written), what):
         late = (posted_at - attempt.due_at) / timedelta(milliseconds=1)
         log.info("post %s is Posted on %s as %s, %.0f ms late", *_which(attempt), receipt.platform_post_id, late)
         return True

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property, partial
 from typing import Any
 
 from autoposter.assembling import Unequipped, parsed, parsed_options, post_of
@@ -21,10 +22,12 @@ from autoposter.publishers.http import Wire
 from autoposter.publishers.texts import clean
 from autoposter.redaction import texts
 from autoposter.settling import Announce, announce_nothing
+from autoposter.store import claims, intents
 from autoposter.store.snapshots import AccountRow, Attempt, Snapshot
+from autoposter.together import Together
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Workbench:
     """What every attempt of this process shares."""
 
@@ -38,6 +41,17 @@ class Workbench:
     clock: Clock
     leases: Leases
     announce: Announce = announce_nothing
+
+    @cached_property
+    def claims(self) -> Together[int, Attempt]:
+        """Claims posts by their ids, together with whatever other threads claim."""
+        free = partial(claims.claim_free, worker=self.worker, max_lateness=self.max_lateness)
+        return Together(free, key=lambda post_id: post_id)
+
+    @cached_property
+    def intents(self) -> Together[tuple[Attempt, dict[str, Any]], bool]:
+        """Promises the calls of attempts (with what is prepared), together with whatever other threads promise."""
+        return Together(partial(intents.intend_free, worker=self.worker), key=lambda promise: promise[0].job_id)
 
 
 @dataclass(frozen=True, slots=True)

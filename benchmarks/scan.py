@@ -25,8 +25,8 @@ from report import Report, arguments
 from stage import Scene, Servers
 
 from autoposter import database as pool
-from autoposter.lifecycle import Confirmed
-from autoposter.store import claims, dispatch, jobs
+from autoposter.store import claims, dispatch, intents, jobs
+from autoposter.store.jobs import Receipt
 
 DAY = timedelta(days=1)
 REPEATS = 30
@@ -146,10 +146,9 @@ def _attempt(post_id: int) -> tuple[float, float, float]:
     attempt = claims.claim(post_id, worker="bench", max_lateness=DAY)
     claimed = time.perf_counter()
     assert attempt is not None
-    assert jobs.intend(attempt, {})
+    assert intents.intend(attempt, {})
     intended = time.perf_counter()
-    receipt = Confirmed(f"noop-{post_id}")
-    assert jobs.settle_receipt(attempt.job_id, receipt, posted_at=attempt.due_at, evidence={})
+    assert jobs.settle_receipt(Receipt(attempt.job_id, f"noop-{post_id}", None, attempt.due_at, {}))
     settled = time.perf_counter()
     return (claimed - began) * 1000, (intended - claimed) * 1000, (settled - intended) * 1000
 

@@ -31,13 +31,13 @@ import platforms
 from processes import Processes, Running, wait_until
 
 from autoposter import database as pool
-from autoposter.lifecycle import Confirmed
 from autoposter.local import LocalServers, temporary_folder
 from autoposter.local.postgres import Postgres
 from autoposter.local.processes import Child
 from autoposter.local.valkey import Valkey
 from autoposter.migrations import migrate
-from autoposter.store import claims, jobs
+from autoposter.store import claims, intents, jobs
+from autoposter.store.jobs import Receipt
 from autoposter.testing.platform import FakePlatform
 
 #: Posts are spread over so many accounts, as a shop's or an agency's are.
@@ -277,9 +277,9 @@ def record(url: str, post_id: int) -> list[tuple[str, dict[str, Any], bool]]:
         with mock.patch.object(pool.database, "execute_sql", noting):
             attempt = claims.claim(post_id, worker="bench", max_lateness=timedelta(days=1))
             assert attempt is not None
-            assert jobs.intend(attempt, {})
-            receipt = Confirmed(f"noop-{post_id}", None)
-            assert jobs.settle_receipt(attempt.job_id, receipt, posted_at=attempt.due_at, evidence={"calls": []})
+            assert intents.intend(attempt, {})
+            receipt = Receipt(attempt.job_id, f"noop-{post_id}", None, attempt.due_at, {"calls": []})
+            assert jobs.settle_receipt(receipt)
     finally:
         pool.database.close_all()
     return recorded

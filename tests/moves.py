@@ -9,8 +9,8 @@ from factories import Factories
 
 from autoposter import lifecycle
 from autoposter.lifecycle import Confirmed, ErrorKind, Outcome, Refused, RetryPolicy, Unknown
-from autoposter.store import claims, jobs, leases, looks
-from autoposter.store.jobs import Ending
+from autoposter.store import claims, intents, jobs, leases, looks
+from autoposter.store.jobs import Ending, Receipt
 from autoposter.store.leases import Expired
 from autoposter.store.looks import Look
 from autoposter.store.snapshots import Attempt
@@ -26,6 +26,24 @@ def claim(post: int, worker: str = "w1", max_lateness: timedelta | None = DAY) -
     return claims.claim(post, worker=worker, max_lateness=max_lateness)
 
 
+_alone = (claims.claim, intents.intend, jobs.settle_receipt)
+
+
+def claim_with_others(post_id: int, *, worker: str, max_lateness: timedelta | None) -> Attempt | None:
+    """As a thread makes it: first with what others claim, and alone what is left."""
+    free = claims.claim_free([post_id], worker=worker, max_lateness=max_lateness)
+    return free.get(post_id) or _alone[0](post_id, worker=worker, max_lateness=max_lateness)
+
+
+def intend_with_others(attempt: Attempt, prepared: dict[str, Any]) -> bool:
+    free = intents.intend_free([(attempt, prepared)], worker=attempt.worker)
+    return attempt.job_id in free or _alone[1](attempt, prepared)
+
+
+def settle_with_others(receipt: Receipt) -> bool:
+    return receipt.job_id in jobs.settle_free_receipts([receipt]) or _alone[2](receipt)
+
+
 def claimed(post: int, worker: str = "w1") -> Attempt:
     attempt = claim(post, worker)
     assert attempt is not None
@@ -34,7 +52,7 @@ def claimed(post: int, worker: str = "w1") -> Attempt:
 
 def intended(post: int, worker: str = "w1") -> Attempt:
     attempt = claimed(post, worker)
-    assert jobs.intend(attempt, {})
+    assert intents.intend(attempt, {})
     return attempt
 
 
@@ -75,7 +93,12 @@ def unconfirmed(post: int) -> Look:
 
 
 def receive(attempt: Attempt, receipt: Confirmed = RECEIPT) -> bool:
-    return jobs.settle_receipt(attempt.job_id, receipt, posted_at=datetime.now(UTC), evidence={"seen": "it"})
+    return jobs.settle_receipt(receipt_of(attempt, receipt))
+
+
+def receipt_of(attempt: Attempt, receipt: Confirmed = RECEIPT, **columns: Any) -> Receipt:
+    seen = {"posted_at": datetime.now(UTC), "evidence": {"seen": "it"}} | columns
+    return Receipt(attempt.job_id, receipt.platform_post_id, receipt.permalink, **seen)
 
 
 def take_over(lost: Expired) -> bool:

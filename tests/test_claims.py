@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import moves
 import pytest
 from factories import Factories
 from moves import (
@@ -27,6 +28,13 @@ from autoposter.lifecycle import Status, Withdrawn
 from autoposter.store import claims, dispatch, jobs, ledger, posts
 
 pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture(autouse=True, params=["alone", "with others'"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim by itself, and as threads make it together: who wins, and what is read, is the same."""
+    if request.param != "alone":
+        monkeypatch.setattr(claims, "claim", moves.claim_with_others)
 
 
 @pytest.fixture

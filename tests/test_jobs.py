@@ -20,6 +20,7 @@ from moves import (
     forge_job,
     intended,
     looked_at,
+    receipt_of,
     receive,
     refuse,
     unconfirmed,
@@ -27,7 +28,7 @@ from moves import (
 )
 
 from autoposter.lifecycle import Confirmed, ErrorKind, Status, Unknown, Withdrawn
-from autoposter.store import jobs, leases, looks, posts
+from autoposter.store import intents, jobs, leases, looks, posts
 from autoposter.store.leases import Expired
 from autoposter.store.looks import Look
 from autoposter.store.snapshots import Attempt
@@ -47,24 +48,39 @@ def expire(factories: Factories) -> Callable[[Attempt], Expired]:
     return partial(moves.expire, factories)
 
 
+@pytest.fixture(params=["alone", "with others'"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A move by itself, and as threads make it together: who wins, and what is written, is the same."""
+    if request.param != "alone":
+        monkeypatch.setattr(intents, "intend", moves.intend_with_others)
+        monkeypatch.setattr(jobs, "settle_receipt", moves.settle_with_others)
+
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+both_ways = pytest.mark.usefixtures("way")
+
+
 # --- intent ----------------------------------------------------------------------------------------------------------
 
 
+@both_ways
 def test_an_intent_moves_job_and_post_together(make_post: Any, post_row: Any, job_row: Any) -> None:
     post = make_post(-SECOND)
     attempt = claimed(post)
 
-    at = jobs.intend(attempt, {"upload": 7})
+    assert intents.intend(attempt, {"upload": 7})
 
-    assert at is not None and job_row(attempt.job_id)["intent_at"] == at
+    assert job_row(attempt.job_id)["intent_at"] is not None
     assert job_row(attempt.job_id)["prepared"] == {"upload": 7}
     assert post_row(post)["status"] == "Publishing"
 
 
+@both_ways
 def test_an_intent_is_promised_once(make_post: Any) -> None:
     attempt = intended(make_post(-SECOND))
 
-    assert jobs.intend(attempt, {}) is None
+    assert not intents.intend(attempt, {})
 
 
 GUARDS = {
@@ -85,6 +101,7 @@ GUARDS = {
 }
 
 
+@both_ways
 @pytest.mark.parametrize("change", GUARDS.values(), ids=GUARDS.keys())
 def test_no_intent_where_something_changed_since_the_claim(
     make_post: Any, make_content: Any, make_account: Any, factories: Factories, change: str
@@ -96,12 +113,13 @@ def test_no_intent_where_something_changed_since_the_claim(
     factories.query(change)
     before = factories.query("select status from post_instance")
 
-    assert jobs.intend(attempt, {}) is None
+    assert not intents.intend(attempt, {})
 
     assert factories.query("select status from post_instance") == before != [("Publishing",)]
     assert factories.query("select 1 from publish_job where intent_at is not null") == []
 
 
+@both_ways
 def test_an_edited_caption_or_a_pause_that_is_over_does_not_stop_an_intent(
     make_post: Any, factories: Factories
 ) -> None:
@@ -110,18 +128,35 @@ def test_an_edited_caption_or_a_pause_that_is_over_does_not_stop_an_intent(
     factories.query("update post_instance set caption = 'too late', reference = 'mine'")
     factories.query("update channel_account set paused_until = now() - interval '1 s', name = 'New name'")
 
-    assert jobs.intend(attempt, {})
+    assert intents.intend(attempt, {})
+
+
+def test_intents_together_promise_each_call_that_may_be_made_with_its_own_preparation(
+    make_post: Any, post_row: Any, job_row: Any
+) -> None:
+    several = [claimed(make_post(-SECOND)) for _ in range(4)]
+    gone = several.pop()
+    posts.cancel([gone.post_id])
+
+    promised = intents.intend_free([(each, {"for": each.post_id}) for each in [gone, *several]], worker="w1")
+
+    assert set(promised) == {each.job_id for each in several}
+    for each in several:
+        assert post_row(each.post_id)["status"] == "Publishing"
+        assert job_row(each.job_id)["prepared"] == {"for": each.post_id}
+    assert post_row(gone.post_id)["status"] == "Cancelled" and job_row(gone.job_id)["intent_at"] is None
 
 
 # --- settle: a receipt -----------------------------------------------------------------------------------------------
 
 
+@both_ways
 def test_a_receipt_completes_the_job_and_posts_the_post(make_post: Any, post_row: Any, job_row: Any) -> None:
     post = make_post(-SECOND, last_error="earlier trouble")
     attempt = intended(post)
     answered = datetime.now(UTC)
 
-    assert jobs.settle_receipt(attempt.job_id, RECEIPT, posted_at=answered, evidence={"calls": []})
+    assert jobs.settle_receipt(receipt_of(attempt, posted_at=answered, evidence={"calls": []}))
 
     found, job = post_row(post), job_row(attempt.job_id)
     assert (found["status"], found["posted_at"], found["last_error"]) == ("Posted", answered, None)
@@ -130,6 +165,7 @@ def test_a_receipt_completes_the_job_and_posts_the_post(make_post: Any, post_row
     assert (job["status"], job["ended_at"], job["evidence"]) == ("completed", answered, {"calls": []})
 
 
+@both_ways
 @pytest.mark.parametrize("status", Status)
 def test_the_post_follows_its_receipt_from_whatever_was_written_there(
     make_post: Any, factories: Factories, post_row: Any, status: Status
@@ -147,6 +183,7 @@ def test_the_post_follows_its_receipt_from_whatever_was_written_there(
     assert post_row(post)["status"] == "Posted"
 
 
+@both_ways
 def test_a_receipt_needs_no_lease(make_post: Any, expire: Any, post_row: Any) -> None:
     post = make_post(-SECOND)
     attempt = intended(post)
@@ -156,6 +193,7 @@ def test_a_receipt_needs_no_lease(make_post: Any, expire: Any, post_row: Any) ->
     assert post_row(post)["status"] == "Posted"
 
 
+@both_ways
 @pytest.mark.parametrize("make", [unknown, looked_at, unconfirmed])
 def test_a_receipt_wins_over_not_knowing(
     make_post: Any, post_row: Any, job_row: Any, make: Callable[[int], Attempt | Look]
@@ -170,6 +208,7 @@ def test_a_receipt_wins_over_not_knowing(
     assert (job_row(attempt.job_id)["status"], job_row(attempt.job_id)["look_at"]) == ("completed", None)
 
 
+@both_ways
 def test_a_receipt_after_not_there_is_kept_on_the_failed_job_and_moves_nothing(
     make_post: Any, post_row: Any, job_row: Any
 ) -> None:
@@ -185,6 +224,7 @@ def test_a_receipt_after_not_there_is_kept_on_the_failed_job_and_moves_nothing(
     assert (job_row(attempt.job_id)["status"], job_row(attempt.job_id)["platform_post_id"]) == ("failed", "42")
 
 
+@both_ways
 def test_the_first_receipt_stays_and_another_is_kept_beside_it(make_post: Any, post_row: Any, job_row: Any) -> None:
     post = make_post(-SECOND)
     attempt = intended(post)
@@ -198,6 +238,7 @@ def test_the_first_receipt_stays_and_another_is_kept_beside_it(make_post: Any, p
     assert job_row(attempt.job_id)["evidence"] == {"seen": "it", "other_receipts": ["43", "44"]}
 
 
+@both_ways
 @pytest.mark.parametrize("end", [receive, refuse])
 def test_a_receipt_that_comes_again_is_no_other(make_post: Any, job_row: Any, end: Callable[[Attempt], bool]) -> None:
     attempt = intended(make_post(-SECOND))
@@ -207,6 +248,25 @@ def test_a_receipt_that_comes_again_is_no_other(make_post: Any, job_row: Any, en
     assert not jobs.keep_late_receipt(attempt.job_id, RECEIPT)
 
     assert job_row(attempt.job_id)["evidence"] == {"seen": "it"}
+
+
+def test_receipts_together_complete_each_job_with_its_own(make_post: Any, post_row: Any, job_row: Any) -> None:
+    several = [intended(make_post(-SECOND)) for _ in range(3)]
+    ended = intended(make_post(-SECOND))
+    assert refuse(ended)
+    receipts = [
+        receipt_of(each, Confirmed(f"p{each.post_id}", None), posted_at=NOON + SECOND * each.post_id)
+        for each in [*several, ended]
+    ]
+
+    assert set(jobs.settle_free_receipts(receipts)) == {each.job_id for each in several}
+
+    for each in several:
+        post, job = post_row(each.post_id), job_row(each.job_id)
+        assert post["status"] == "Posted" and job["status"] == "completed"
+        assert post["platform_post_id"] == job["platform_post_id"] == f"p{each.post_id}"
+        assert post["posted_at"] == job["ended_at"] == NOON + SECOND * each.post_id
+    assert job_row(ended.job_id)["platform_post_id"] is None
 
 
 def test_a_receipt_for_what_a_person_found_posted_without_an_id_is_no_second_one(make_post: Any, job_row: Any) -> None:
@@ -408,10 +468,11 @@ def test_the_database_forbids_a_second_attempt_while_one_is_open_or_has_succeede
             make_job(post, status=second, lease_until=datetime.now(UTC))
 
 
+@both_ways
 def test_the_books_of_an_attempt_are_written_as_json_that_postgresql_takes(make_post: Any, job_row: Any) -> None:
     attempt = intended(make_post(-SECOND))
 
-    assert jobs.settle_receipt(attempt.job_id, RECEIPT, posted_at=datetime.now(UTC), evidence={"é": ["€", None]})
+    assert jobs.settle_receipt(receipt_of(attempt, evidence={"é": ["€", None]}))
 
     assert json.dumps(job_row(attempt.job_id)["evidence"]) == json.dumps({"é": ["€", None]})
 

@@ -19,8 +19,9 @@ from factories import Factories
 
 from autoposter import database as pool
 from autoposter.lifecycle import Confirmed
-from autoposter.store import account_states, claims, dispatch, jobs, leases, ledger, looks, preparations
+from autoposter.store import account_states, claims, dispatch, intents, jobs, leases, ledger, looks, preparations
 from autoposter.store.snapshots import Attempt
+from autoposter.together import MOST
 
 DAY = timedelta(days=1)
 
@@ -87,6 +88,11 @@ def attempt_of(full: Factories) -> Attempt:
     return moves.claimed(post)
 
 
+def several_of(full: Factories) -> list[int]:
+    """As many as are moved together at most."""
+    return [full.post(-timedelta(seconds=1)) for _ in range(MOST)]
+
+
 STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
     "mark_on_time": (lambda _: dispatch.mark_on_time(max_lateness=DAY), {"post_instance_due"}),
     "due_for_refresh": (lambda _: account_states.due_for_refresh(100), {"channel_account_refresh"}),
@@ -105,11 +111,23 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
     ),
     "expired": (lambda _: leases.expired(limit=5), {"publish_job_lease"}),
     "claim": (lambda full: moves.claim(full.post(-timedelta(seconds=1))), {"post_instance_pkey"}),
+    "claim_free": (
+        lambda full: claims.claim_free(several_of(full), worker="w1", max_lateness=DAY),
+        {"post_instance_pkey"},
+    ),
+    "intend_free": (
+        lambda full: intents.intend_free([(moves.claimed(post), {}) for post in several_of(full)], worker="w1"),
+        {"publish_job_pkey", "post_instance_pkey"},
+    ),
+    "settle_free_receipts": (
+        lambda full: jobs.settle_free_receipts([moves.receipt_of(moves.claimed(post)) for post in several_of(full)]),
+        {"publish_job_pkey", "post_instance_pkey"},
+    ),
     "fail_unreadable": (
         lambda full: claims.fail_unreadable(full.post(-timedelta(seconds=1)), "x"),
         {"post_instance_pkey"},
     ),
-    "intend": (lambda full: jobs.intend(attempt_of(full), {}), {"publish_job_pkey", "post_instance_pkey"}),
+    "intend": (lambda full: intents.intend(attempt_of(full), {}), {"publish_job_pkey", "post_instance_pkey"}),
     "settle_receipt": (
         lambda full: moves.receive(attempt_of(full), Confirmed("new")),
         {"publish_job_pkey", "post_instance_pkey"},

@@ -40,7 +40,7 @@ from autoposter.publishers import (
     Transient,
 )
 from autoposter.publishing import GRACE, publish_post
-from autoposter.store import jobs
+from autoposter.store import intents
 from autoposter.workbench import Workbench
 
 SECOND = timedelta(seconds=1)
@@ -979,24 +979,39 @@ def test_an_intent_that_was_not_confirmed_sends_nothing(
     assert job_of(post)["intent_at"] is None
 
 
+@pytest.mark.parametrize("intend", ["intend", "intend_free"])
 def test_an_intent_that_was_committed_but_not_confirmed_sends_nothing(
-    bench: Workbench, make: Any, post_row: Any, job_of: Any, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, make: Any, post_row: Any, job_of: Any, monkeypatch: pytest.MonkeyPatch, intend: str
 ) -> None:
     """The connection is lost after the commit: the row has an intent, and only this process knows that nothing went."""
-    post, intend = make(), jobs.intend
+    post, move = make(), getattr(intents, intend)
 
-    def lose_the_answer(*arguments: Any) -> None:
-        assert intend(*arguments)
+    def lose_the_answer(*arguments: Any, **options: Any) -> None:
+        assert move(*arguments, **options)
         assert post_row(post)["status"] == "Publishing"
         raise peewee.OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(jobs, "intend", lose_the_answer)
+    if intend == "intend":
+        monkeypatch.setattr(intents, "intend_free", lambda *_, **__: {})
+    monkeypatch.setattr(intents, intend, lose_the_answer)
     publish_post(post, bench)
 
     assert calls() == 0
     job = job_of(post)
     assert (post_row(post)["status"], job["status"], job["error_kind"]) == ("Scheduled", "failed", "transient")
     assert job["intent_at"] is not None and post_row(post)["retry_at"] is not None
+
+
+def test_messages_that_name_a_post_twice_at_the_same_moment_publish_it_once(
+    bench: Workbench, make: Any, stage: Stage
+) -> None:
+    due = [make() for _ in range(40)]
+
+    for each in [stage.begin(publish_post, post, bench) for post in due for _ in range(3)]:
+        each.result(timeout=30)
+
+    assert sorted(post.id for post in Puppet.board) == due
+    assert calls() == len(due)
 
 
 def test_an_outcome_is_kept_while_the_database_is_away(

@@ -23,6 +23,7 @@ from moves import (
     claimed,
     ending,
     intended,
+    receipt_of,
     receive,
     refuse,
     take_over,
@@ -32,9 +33,20 @@ from moves import (
 from staging import Stage
 
 from autoposter.database import DATABASE_AWAY
-from autoposter.lifecycle import INTENT_LASTS, Withdrawn
+from autoposter.lifecycle import INTENT_LASTS, Confirmed, Withdrawn
 from autoposter.recovery import take_over_expired
-from autoposter.store import account_states, claims, dispatch, jobs, leases, looks, posts, preparations, validations
+from autoposter.store import (
+    account_states,
+    claims,
+    dispatch,
+    intents,
+    jobs,
+    leases,
+    looks,
+    posts,
+    preparations,
+    validations,
+)
 from autoposter.store.snapshots import Attempt
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -76,11 +88,11 @@ def test_an_intent_that_waited_for_the_owner_sends_nothing(
 
     with stage.program() as owner:
         owner("select 1 from post_instance for update")
-        late = stage.begin(jobs.intend, attempt, {})
+        late = stage.begin(intents.intend, attempt, {})
         stage.wait_until_blocked()
         owner(change)
 
-    assert outcome(late) is None
+    assert not outcome(late)
     assert factories.query("select 1 from publish_job where intent_at is not null") == []
     assert factories.query("select 1 from post_instance where status = 'Publishing'") == []
 
@@ -174,7 +186,7 @@ def test_an_owner_who_deletes_a_claimed_post_ends_its_attempt(
     attempt = claimed(make_post(-SECOND))
     factories.query("delete from post_instance")
 
-    assert jobs.intend(attempt, {}) is None
+    assert not intents.intend(attempt, {})
     assert not jobs.settle_refusal(ending(attempt, Withdrawn("gone")))
     assert not receive(attempt)
 
@@ -242,10 +254,10 @@ def test_an_intent_that_waited_for_a_take_over_sends_nothing(
             "update publish_job set status = 'failed', error_kind = 'worker_lost', finished_at = now() where id = %s",
             (attempt.job_id,),
         )
-        late = stage.begin(jobs.intend, attempt, {})
+        late = stage.begin(intents.intend, attempt, {})
         stage.wait_until_blocked()
 
-    assert outcome(late) is None
+    assert not outcome(late)
     assert post_row(post)["status"] == "Scheduled"
 
 
@@ -257,12 +269,11 @@ def test_a_renewal_that_comes_in_between_leaves_an_intent_whole(
 
     with stage.program() as heartbeat:
         heartbeat("update publish_job set lease_until = now() + interval '10 s'")
-        late = stage.begin(jobs.intend, attempt, {"upload": 7})
+        late = stage.begin(intents.intend, attempt, {"upload": 7})
         stage.wait_until_blocked()
 
-    at = outcome(late)
-    assert at is not None
-    assert (post_row(post)["status"], job_row(attempt.job_id)["intent_at"]) == ("Publishing", at)
+    assert outcome(late)
+    assert post_row(post)["status"] == "Publishing" and job_row(attempt.job_id)["intent_at"] is not None
     assert job_row(attempt.job_id)["prepared"] == {"upload": 7}
 
 
@@ -276,14 +287,87 @@ def test_a_renewal_and_an_edit_that_both_come_in_between_leave_an_intent_whole(
         owner("update post_instance set caption = 'edited'")
         with stage.program() as heartbeat:
             heartbeat("update publish_job set lease_until = now() + interval '10 s'")
-            late = stage.begin(jobs.intend, attempt, {})
+            late = stage.begin(intents.intend, attempt, {})
             stage.wait_until_blocked()
         # It has the job now, and waits for the post.
         stage.wait_until_blocked()
 
-    at = outcome(late)
-    assert at is not None
-    assert (post_row(post)["status"], job_row(attempt.job_id)["intent_at"]) == ("Publishing", at)
+    assert outcome(late)
+    assert post_row(post)["status"] == "Publishing" and job_row(attempt.job_id)["intent_at"] is not None
+
+
+# --- moves that are made together -------------------------------------------------------------------------------------
+
+HOLD = {
+    "post": "select 1 from post_instance where id = %(post)s for update",
+    "job": "select 1 from publish_job where post_instance_id = %(post)s for update",
+    "account": "select 1 from channel_account where id = (select channel_account_id from post_instance"
+    " where id = %(post)s) for update",
+}
+
+
+@pytest.mark.parametrize("held", ["post", "account"])
+def test_claims_together_leave_what_a_foreign_program_holds_and_wait_for_nobody(
+    stage: Stage, factories: Factories, make_post: Any, held: str
+) -> None:
+    theirs, free = (make_post(-SECOND, channel_account_id=factories.account()) for _ in range(2))
+
+    with stage.program() as foreign:
+        foreign(HOLD[held], {"post": theirs})
+        claimed_now = outcome(stage.begin(claims.claim_free, [theirs, free], worker="w1", max_lateness=None))
+        assert set(claimed_now) == {free}
+
+    assert claim(theirs) is not None
+
+
+@pytest.mark.parametrize("held", ["post", "job"])
+def test_intents_and_receipts_together_leave_what_a_foreign_program_holds_and_wait_for_nobody(
+    stage: Stage, factories: Factories, make_post: Any, held: str
+) -> None:
+    theirs, free = (claimed(make_post(-SECOND)) for _ in range(2))
+
+    with stage.program() as foreign:
+        foreign(HOLD[held], {"post": theirs.post_id})
+        promised = outcome(stage.begin(intents.intend_free, [(theirs, {}), (free, {})], worker="w1"))
+        assert set(promised) == {free.job_id}
+
+    assert intents.intend(theirs, {})
+
+    with stage.program() as foreign:
+        foreign(HOLD[held], {"post": theirs.post_id})
+        received = [receipt_of(each, Confirmed(f"p{each.post_id}")) for each in (theirs, free)]
+        assert set(outcome(stage.begin(jobs.settle_free_receipts, received))) == {free.job_id}
+
+    assert jobs.settle_receipt(received[0])
+
+
+def test_an_owner_who_changes_a_post_between_its_lock_and_its_reading_waits(
+    stage: Stage, make_post: Any, factories: Factories
+) -> None:
+    """What is claimed together is read after it is locked: nobody finds half a change in it."""
+    posts_now = [make_post(-SECOND) for _ in range(8)]
+
+    with stage.program() as owner:
+        owner("update content_item set caption = 'new'")
+        owner("update post_instance set caption = 'new'")
+        early = outcome(stage.begin(claims.claim_free, posts_now, worker="w1", max_lateness=None))
+        assert early == {}
+
+    late = claims.claim_free(posts_now, worker="w1", max_lateness=None)
+    assert {attempt.content["caption"] for attempt in late.values()} == {"new"} and len(late) == 8
+
+
+def test_of_many_that_claim_the_same_posts_together_each_post_has_one_attempt(
+    stage: Stage, factories: Factories, make_post: Any
+) -> None:
+    due = [make_post(-SECOND) for _ in range(40)]
+
+    workers = [f"w{number}" for number in range(6)]
+    several = [stage.begin(claims.claim_free, due, worker=worker, max_lateness=None) for worker in workers]
+
+    given = [post for each in several for post in outcome(each)]
+    assert len(given) == len(set(given))
+    assert factories.query("select count(*) from publish_job") == [(len(given),)]
 
 
 # --- settle ----------------------------------------------------------------------------------------------------------
@@ -471,12 +555,12 @@ def test_a_foreign_program_that_holds_a_post_stops_no_heartbeat(
 
     with stage.program() as foreign:
         foreign("select 1 from post_instance where id = %s for update", (stuck.post_id,))
-        late = stage.begin(jobs.intend, stuck, {})
+        late = stage.begin(intents.intend, stuck, {})
         stage.wait_until_blocked()
         renewing = stage.begin(leases.renew, [stuck.job_id, other.job_id], worker="w1")
         assert outcome(renewing) == {other.job_id}
 
-    assert outcome(late) is not None
+    assert outcome(late)
 
 
 def test_an_intent_gives_up_waiting_for_a_foreign_program_when_it_would_not_be_acted_upon(
@@ -486,12 +570,12 @@ def test_an_intent_gives_up_waiting_for_a_foreign_program_when_it_would_not_be_a
 
     with stage.program() as foreign:
         foreign("select 1 from post_instance for update")
-        late = stage.begin(jobs.intend, attempt, {})
+        late = stage.begin(intents.intend, attempt, {})
         with pytest.raises(DATABASE_AWAY, match="lock timeout"):
             late.result(timeout=INTENT_LASTS / SECOND + 1)
 
     assert factories.query("select 1 from publish_job where intent_at is not null") == []
-    assert jobs.intend(attempt, {}) is not None
+    assert intents.intend(attempt, {})
 
 
 @pytest.mark.parametrize("begin", [claimed, intended])

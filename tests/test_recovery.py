@@ -27,7 +27,7 @@ from autoposter.publishers import (
 )
 from autoposter.publishing import publish_post
 from autoposter.recovery import look, take_over_expired
-from autoposter.store import claims, jobs
+from autoposter.store import claims, intents
 from autoposter.store.books import audit
 from autoposter.workbench import Workbench
 
@@ -538,7 +538,7 @@ def dead(factories: Factories, database: Any) -> Callable[..., int]:
         attempt = claims.claim(post, worker="dead", max_lateness=None)
         assert attempt is not None
         if intended:
-            assert jobs.intend(attempt, {})
+            assert intents.intend(attempt, {})
         factories.query("update publish_job set lease_until = now() - interval '1 s' where id = %s", (attempt.job_id,))
         return post
 

@@ -6,57 +6,14 @@ Locks are taken in one order: job, then post.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from autoposter.database import row, single_statement
+from autoposter.database import row, rows, single_statement
 from autoposter.lifecycle import Confirmed, ErrorKind, Settlement, Status
-from autoposter.store import BRIEFLY, CLAIMED, DURABLE, STILL_CLAIMED
-from autoposter.store.snapshots import Attempt
-
-#: So long an intent waits for another program that holds the post's row: a later one would not be acted upon.
-LOCK_TIMEOUT = "2s"
-
-
-def intend(attempt: Attempt, prepared: dict[str, Any]) -> datetime | None:
-    """Promise the one irreversible call.  Returns the time of the intent; None: nothing may be sent.
-
-    The job is locked first: a take-over that comes second finds an intent, one that came first has ended the job.
-    The post's owner: a change that comes first makes the post's condition false; one that comes second meets
-    `Publishing`.  Raises OperationalError where somebody holds the post's row for longer than `LOCK_TIMEOUT`.
-    """
-    with single_statement():
-        intended = row(
-            f"""
-            set local lock_timeout = '{LOCK_TIMEOUT}';
-            {DURABLE}
-            with job as (
-                select j.id, j.post_instance_id, j.scheduled_for, j.channel_account_id,
-                       (j.content ->> 'content_item_id')::bigint as content_item_id
-                  from publish_job j
-                 where j.id = %(job_id)s and j.status = 'running' and j.worker = %(worker)s
-                   and j.lease_until > now() and j.intent_at is null
-                   for update
-            ), post as (
-                update post_instance p set status = 'Publishing'
-                  from job, channel_account a
-                 where p.id = job.post_instance_id
-                   and p.status = 'Scheduled' and p.autopost_enabled
-                   and p.scheduled_for = job.scheduled_for
-                   and p.content_item_id = job.content_item_id
-                   and p.channel_account_id = job.channel_account_id
-                   and a.id = p.channel_account_id and a.status = 'active'
-                   and (a.paused_until is null or a.paused_until <= now())
-                returning p.id
-            )
-            update publish_job j set intent_at = now(), prepared = %(prepared)s
-              from post
-             where j.id = %(job_id)s and j.status = 'running' and j.worker = %(worker)s
-            returning j.intent_at""",
-            {"job_id": attempt.job_id, "worker": attempt.worker, "prepared": json.dumps(prepared)},
-        )
-    return intended["intent_at"] if intended else None
+from autoposter.store import BRIEFLY, CLAIMED, STILL_CLAIMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +32,44 @@ class Ending:
     evidence: dict[str, Any] | None = None
 
 
-def settle_receipt(job_id: int, receipt: Confirmed, *, posted_at: datetime, evidence: dict[str, Any]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the platform answered to the call of a job."""
+
+    job_id: int
+    platform_post_id: str
+    permalink: str | None
+    posted_at: datetime
+    """The database's time when the answer had arrived."""
+    evidence: dict[str, Any]
+
+
+#: A job (`j`) that a receipt may complete.
+_NOT_ENDED = "j.status in ('running', 'unknown')"
+
+
+def _complete(value: str) -> str:
+    """SQL: complete a job by the values of a receipt, each written as `value` says, and hand on what its post needs."""
+    id, permalink, posted_at, evidence = map(value.format, ("platform_post_id", "permalink", "posted_at", "evidence"))
+    return f"""
+        update publish_job j
+           set status = 'completed', platform_post_id = {id}, permalink = {permalink},
+               ended_at = coalesce(j.ended_at, {posted_at}), finished_at = now(),
+               look_at = null, error_kind = null, error = null,
+               evidence = coalesce(j.evidence, '{{}}') || {evidence}"""
+
+
+def _posted(posted_at: str) -> str:
+    """SQL: what becomes of the post of a completed job."""
+    return f"""
+        update post_instance p
+           set status = 'Posted', posted_at = {posted_at}, platform_post_id = job.platform_post_id,
+               permalink = job.permalink, last_error = null, retry_at = null, prepare_at = null
+          from job where p.id = job.post_instance_id
+        returning job.id"""
+
+
+def settle_receipt(receipt: Receipt) -> bool:
     """Write a receipt: lease or no lease, whatever state the post is in.  False: the job had already ended otherwise.
 
     Against a take-over or a look: whichever locks the job first; a receipt still finds it `unknown`.  Against a person
@@ -85,31 +79,51 @@ def settle_receipt(job_id: int, receipt: Confirmed, *, posted_at: datetime, evid
     with single_statement():
         return bool(
             row(
-                BRIEFLY
-                + """
+                f"""
+                {BRIEFLY}
                 with job as (
-                    update publish_job
-                       set status = 'completed', platform_post_id = %(id)s, permalink = %(permalink)s,
-                           ended_at = coalesce(ended_at, %(posted_at)s), finished_at = now(),
-                           look_at = null, error_kind = null, error = null,
-                           evidence = coalesce(evidence, '{}') || %(evidence)s
-                     where id = %(job_id)s and status in ('running', 'unknown')
-                    returning post_instance_id
+                    {_complete("%({})s")}
+                     where j.id = %(job_id)s and {_NOT_ENDED}
+                    returning j.id, j.post_instance_id, j.platform_post_id, j.permalink
                 )
-                update post_instance p
-                   set status = 'Posted', posted_at = %(posted_at)s, platform_post_id = %(id)s,
-                       permalink = %(permalink)s, last_error = null, retry_at = null, prepare_at = null
-                  from job where p.id = job.post_instance_id
-                returning p.id""",
-                {
-                    "job_id": job_id,
-                    "id": receipt.platform_post_id,
-                    "permalink": receipt.permalink,
-                    "posted_at": posted_at,
-                    "evidence": json.dumps(evidence),
-                },
+                {_posted("%(posted_at)s")}""",
+                asdict(receipt) | {"evidence": json.dumps(receipt.evidence)},
             )
         )
+
+
+def settle_free_receipts(receipts: Sequence[Receipt]) -> dict[int, bool]:
+    """Write those of several receipts that `settle_receipt` would write, where nobody holds their rows.
+
+    Returns the jobs that are completed by it.  Waits for nobody: of what it leaves, `settle_receipt` tells.
+    """
+    with single_statement():
+        completed = rows(
+            f"""
+            with free as (
+                select j.id as job_id
+                  from publish_job j join post_instance p on p.id = j.post_instance_id
+                 where j.id = any(%(job_ids)s) and {_NOT_ENDED}
+                   for update of j, p skip locked
+            ), asked as (
+                select * from unnest(%(job_ids)s, %(platform_post_ids)s, %(permalinks)s::text[], %(posted_at)s,
+                                     %(evidence)s::jsonb[])
+                    as asked (job_id, platform_post_id, permalink, posted_at, evidence)
+            ), job as (
+                {_complete("asked.{}")}
+                  from asked join free using (job_id) where j.id = asked.job_id and {_NOT_ENDED}
+                returning j.id, j.post_instance_id, j.platform_post_id, j.permalink, asked.posted_at
+            )
+            {_posted("job.posted_at")}""",
+            {
+                "job_ids": [receipt.job_id for receipt in receipts],
+                "platform_post_ids": [receipt.platform_post_id for receipt in receipts],
+                "permalinks": [receipt.permalink for receipt in receipts],
+                "posted_at": [receipt.posted_at for receipt in receipts],
+                "evidence": [json.dumps(receipt.evidence) for receipt in receipts],
+            },
+        )
+    return {int(job["id"]): True for job in completed}
 
 
 def keep_late_receipt(job_id: int, receipt: Confirmed) -> bool:

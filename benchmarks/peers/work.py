@@ -23,8 +23,8 @@ PLATFORM = os.environ.get("BENCH_PLATFORM_URL", "")
 BOOKS = os.environ.get("BENCH_BOOKS", "light")
 RECORDED = os.environ.get("BENCH_RECORDED", "")
 
-#: What a later statement needs of what an earlier one returned.
-HANDED_ON = {"job_id", "account_id", "scheduled_for"}
+#: What a later statement needs of what an earlier one returned, and what it calls that.
+HANDED_ON = {"job_id": "job_id", "account_id": "account_ids", "scheduled_for": "due_times"}
 
 _mine = threading.local()
 
@@ -77,7 +77,7 @@ _recorded = _load()
 
 def keep_full_books(connection: Any, post_id: int) -> None:
     """Run the recorded statements for another post."""
-    values: dict[str, Any] = {"post_id": post_id}
+    values: dict[str, Any] = {"post_ids": [post_id]}
     within = False
     with connection.cursor() as cursor:
         for sql, parameters, in_transaction in _recorded:
@@ -90,7 +90,9 @@ def keep_full_books(connection: Any, post_id: int) -> None:
                 raise RuntimeError(f"post {post_id} is not published: {sql}")
             names = [column.name for column in cursor.description]
             read = dict(zip(names, found, strict=True))
-            values |= {name: value for name, value in read.items() if name in HANDED_ON}
+            for name in read.keys() & HANDED_ON:
+                later = HANDED_ON[name]
+                values[later] = [read[name]] if later.endswith("s") else read[name]
             if "content_item_id" in read:  # the snapshot of the content, which the claim's insert is given
                 content = {name: read[name] for name in ("caption", "link", "options", "media", "content_item_id")}
-                values["content"] = json.dumps(content)
+                values["contents"] = [json.dumps(content)]

@@ -49,21 +49,21 @@ GUARDS = {
     ),
     "an intent needs the account that was claimed": ("and p.channel_account_id = job.channel_account_id", ""),
     "an intent needs an active account": (
-        "and a.status = 'active' and (a.paused_until is null or a.paused_until <= now()) returning p.id",
-        "and (a.paused_until is null or a.paused_until <= now()) returning p.id",
+        "a.id = p.channel_account_id and a.status = 'active'",
+        "a.id = p.channel_account_id",
     ),
     "an intent waits for a paused account": (
-        "and (a.paused_until is null or a.paused_until <= now()) returning p.id",
-        "returning p.id",
+        "a.id = p.channel_account_id and a.status = 'active' and (a.paused_until is null or a.paused_until <= now())",
+        "a.id = p.channel_account_id and a.status = 'active'",
     ),
     # --- settle ---
     "a receipt wins over not knowing": (
-        "and status in ('running', 'unknown') returning post_instance_id",
-        "and status = 'running' returning post_instance_id",
+        "j.status in ('running', 'unknown')",
+        "j.status = 'running'",
     ),
     "a receipt does not move what has ended": (
-        "and status in ('running', 'unknown') returning post_instance_id",
-        "returning post_instance_id",
+        "j.status in ('running', 'unknown')",
+        "true",
     ),
     "a late receipt is kept once": ("('failed', 'cancelled') and platform_post_id is null or", "('failed') or"),
     "only the holder settles": (
@@ -143,7 +143,7 @@ GUARDS = {
 #: which of `test_races` misses it, with its arguments.
 RACED: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "a claim waits for whoever holds the post": (
-        "p.status = 'Scheduled' and p.autopost_enabled and p.content_item_id is not null"
+        "(p.status = 'Scheduled' and p.autopost_enabled and p.content_item_id is not null) is true"
         " and p.due_at <= now() + %(lead)s and not exists (select from publish_job j"
         " where j.post_instance_id = p.id and j.status = 'running') for update;",
         "false;",
@@ -167,6 +167,42 @@ RACED: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "for update of j skip locked",
         "test_a_foreign_program_that_holds_the_post_of_a_dead_worker_stops_no_heartbeat",
         {"begin": moves.claimed},
+    ),
+    "claims together wait for no post": (
+        "for update of p skip locked for key share of a skip locked",
+        "for update of p for key share of a skip locked",
+        "test_claims_together_leave_what_a_foreign_program_holds_and_wait_for_nobody",
+        {"held": "post"},
+    ),
+    "claims together wait for no account": (
+        "for update of p skip locked for key share of a skip locked",
+        "for update of p skip locked",
+        "test_claims_together_leave_what_a_foreign_program_holds_and_wait_for_nobody",
+        {"held": "account"},
+    ),
+    "intents together wait for no job": (
+        "and j.intent_at is null for update skip locked",
+        "and j.intent_at is null for update",
+        "test_intents_and_receipts_together_leave_what_a_foreign_program_holds_and_wait_for_nobody",
+        {"held": "job"},
+    ),
+    "intents together wait for no post": (
+        "for update of p skip locked ), post as",
+        "), post as",
+        "test_intents_and_receipts_together_leave_what_a_foreign_program_holds_and_wait_for_nobody",
+        {"held": "post"},
+    ),
+    "receipts together wait for no job": (
+        "for update of j, p skip locked ), asked as",
+        "for update of p skip locked ), asked as",
+        "test_intents_and_receipts_together_leave_what_a_foreign_program_holds_and_wait_for_nobody",
+        {"held": "job"},
+    ),
+    "receipts together wait for no post": (
+        "for update of j, p skip locked ), asked as",
+        "for update of j skip locked ), asked as",
+        "test_intents_and_receipts_together_leave_what_a_foreign_program_holds_and_wait_for_nobody",
+        {"held": "post"},
     ),
     "an intent waits no longer than it lasts": (
         "set local lock_timeout = '2s';",
@@ -201,8 +237,8 @@ BEHIND_OTHERS = {
         "a job changes hands only when it is unknown",
     ),
     "an intent looks at its job again": (
-        "where j.id = %(job_id)s and j.status = 'running' and j.worker = %(worker)s returning j.intent_at",
-        "where j.id = %(job_id)s returning j.intent_at",
+        "and j.status = 'running' and j.worker = %(worker)s returning j.id",
+        "returning j.id",
         "the job is locked since it was looked at",
     ),
     "a take-over looks at its job again": (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +20,8 @@ from autoposter import broker, clock, heartbeat, lifecycle, publishing, settling
 from autoposter.leases import Leases
 from autoposter.lifecycle import Case, Confirmed, Outcome, Refused, Unknown, WireRecord
 from autoposter.publishers import Post, Receipt, Transient, fence, http, sockets
-from autoposter.store import dispatch, looks
+from autoposter.store import dispatch, intents, looks
+from autoposter.store.snapshots import Attempt
 from autoposter.testing.publishers import FakeFindable, FakePublisher
 
 AGES = timedelta(hours=1)
@@ -62,7 +64,8 @@ def a_publisher_that_tries_again_itself() -> None:
 
 
 def no_intent_is_written() -> None:
-    _set(publishing.jobs, "intend", lambda attempt, prepared: datetime.now(UTC))
+    _set(intents, "intend_free", lambda promises, worker: {})
+    _set(intents, "intend", lambda attempt, prepared: True)
 
 
 def no_gate() -> None:
@@ -175,12 +178,12 @@ def marks_are_not_taken_back() -> None:
 
 
 def an_unconfirmed_intent_counts() -> None:
-    intend = publishing.jobs.intend
+    intend_free = intents.intend_free
 
-    def intend_and_hope(*what: Any) -> datetime | None:
+    def intend_and_hope(promises: Sequence[tuple[Attempt, dict[str, Any]]], worker: str) -> dict[int, bool]:
         try:
-            return intend(*what)
+            return intend_free(promises, worker=worker)
         except publishing.DATABASE_AWAY:
-            return datetime.now(UTC)
+            return {attempt.job_id: True for attempt, _ in promises}
 
-    _set(publishing.jobs, "intend", intend_and_hope)
+    _set(intents, "intend_free", intend_and_hope)

@@ -5,7 +5,6 @@ Most picks go to what can be moved; the others try what must be refused.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -48,7 +47,6 @@ class StoreActors(StoreMoves):
 
     def __init__(self) -> None:
         super().__init__()
-        self.luck = random.Random(0)
         self.saved: list[dict[str, Any]] = []
         self.lost: list[Expired] = []
 

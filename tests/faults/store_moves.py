@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime
 from typing import Any
 from unittest.mock import ANY
@@ -12,7 +13,7 @@ from faults.judged_store import Act, Changes, JudgedStore, LookAct
 
 from autoposter import lifecycle
 from autoposter.lifecycle import ErrorKind, Refused, Unknown
-from autoposter.store import dispatch, jobs, leases, ledger, looks, posts
+from autoposter.store import claims, dispatch, intents, jobs, leases, ledger, looks, posts
 from autoposter.store.leases import Expired
 from autoposter.store.posts import Resolution
 from autoposter.store.snapshots import Attempt
@@ -22,14 +23,19 @@ ABSENT = Refused(ErrorKind.TRANSIENT, "it is not there")
 
 
 class StoreMoves(JudgedStore):
-    """The moves."""
+    """The moves; `luck` decides whether they are made alone, or as threads make them together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.luck = random.Random(0)
 
     # --- a worker ---
 
     def claim(self, post: int, worker: str) -> Act | None:
         """A second before it is due at most."""
         books, right = self.books, verdicts.may_claim(self.books, post)
-        attempt = moves.claim(post, worker, verdicts.MAX_LATENESS)
+        claim = self.luck.choice([claims.claim, moves.claim_with_others])
+        attempt = claim(post, worker=worker, max_lateness=verdicts.MAX_LATENESS)
         if not attempt and verdicts.meets_a_claim(books, post):
             self._restored(post)
         self.judge("claim", attempt, right, {("job", attempt.job_id): {"worker": worker}} if attempt else {})
@@ -48,14 +54,15 @@ class StoreMoves(JudgedStore):
 
     def intend(self, act: Act) -> None:
         """Promise the call."""
-        won = jobs.intend(act.attempt, {})
+        won = self.luck.choice([intents.intend, moves.intend_with_others])(act.attempt, {})
         changes = {_post(act.attempt): {"status": "Publishing"}, _job(act.attempt): {"intent_at": ANY}}
         act.promised |= self.judge("intent", won, verdicts.may_intend(self.books, act.attempt), changes)
 
     def receive(self, act: Act) -> None:
         """Write its receipt, whatever has happened meanwhile."""
         id = act.receipt.platform_post_id
-        won = moves.receive(act.attempt, act.receipt)
+        settle = self.luck.choice([jobs.settle_receipt, moves.settle_with_others])
+        won = settle(moves.receipt_of(act.attempt, act.receipt))
         posted = {"status": "Posted", "platform_post_id": id, "last_error": None, "retry_at": None}
         changes = {
             _job(act.attempt): {"status": "completed", "platform_post_id": id},

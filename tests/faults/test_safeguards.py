@@ -47,7 +47,8 @@ STILL_SCHEDULED = "and p.status = 'Scheduled' and p.autopost_enabled and p.sched
 STILL_ENABLED = "and p.autopost_enabled and p.scheduled_for ="
 STILL_AT_THIS_TIME = "and p.scheduled_for = job.scheduled_for and p.content_item_id"
 ACCOUNT_ACTIVE = "and a.status = 'active' and (a.paused_until"
-ACCOUNT_NOT_PAUSED = "and (a.paused_until is null or a.paused_until <= now()) returning p.id"
+ACTIVE = "a.id = p.channel_account_id and a.status = 'active'"
+ACCOUNT_NOT_PAUSED = f"{ACTIVE} and (a.paused_until is null or a.paused_until <= now())"
 JOB_IS_OURS = "and j.status = 'running' and j.worker = %(worker)s and j.lease_until > now() and j.intent_at is null"
 LEASE_RUNS = "and j.lease_until > now() and j.intent_at is null"
 JOB_IS_RUNNING = "and j.status = 'running' and j.worker = %(worker)s and j.lease_until"
@@ -69,7 +70,7 @@ SAFEGUARDS = [
     (the_owner_switches_off, Without({STILL_ENABLED: "and p.scheduled_for ="}), ()),
     (the_owner_moves, Without({STILL_AT_THIS_TIME: "and p.content_item_id"}), ()),
     (the_account_is_disabled, Without({ACCOUNT_ACTIVE: "and (a.paused_until"}), ()),
-    (the_account_is_paused, Without({ACCOUNT_NOT_PAUSED: "returning p.id"}), ()),
+    (the_account_is_paused, Without({ACCOUNT_NOT_PAUSED: ACTIVE}), ()),
     (due_in_a_moment, Without(sabotage=("no_gate",)), ()),
     (frozen_with_an_intent, Without(sabotage=("no_limit_to_an_intents_age",)), ()),
     (frozen_in_the_call, Without(sabotage=("no_deadline_at_the_wire",)), ()),

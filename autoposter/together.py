@@ -1,0 +1,93 @@
+"""Moves that threads make at the same moment are made together, by one statement for all.
+
+A statement costs the database about as much to plan as to carry out, and a commit waits for the disk: while one thread
+makes the move for those that have asked, the next ones gather.  Where nobody else asks, nothing waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from autoposter.database import DATABASE_AWAY
+
+log = logging.getLogger(__name__)
+
+Asked = TypeVar("Asked")
+Made = TypeVar("Made")
+
+#: So many are made at once: a larger statement would have each wait for all.
+MOST = 32
+
+
+class _Ask(Generic[Asked, Made]):
+    """What a thread asks for, and what came of it."""
+
+    def __init__(self, what: Asked) -> None:
+        self.what = what
+        self.made: Made | None = None
+        self.error: BaseException | None = None
+        self.leads = False
+        self._woken = threading.Lock()
+        self._woken.acquire()
+
+    def wait(self) -> None:
+        """Until it is made, or this thread is to make it."""
+        self._woken.acquire()
+
+    def wake(self) -> None:
+        """End the wait."""
+        self._woken.release()
+
+
+class Together(Generic[Asked, Made]):
+    """Makes one kind of move: one thread at a time, for all that have asked meanwhile."""
+
+    def __init__(self, make: Callable[[Sequence[Asked]], Mapping[int, Made]], key: Callable[[Asked], int]) -> None:
+        """`make` makes those of several moves that wait for nobody, and returns them by their `key`."""
+        self._make = make
+        self._key = key
+        self._lock = threading.Lock()
+        self._asked: list[_Ask[Asked, Made]] = []
+        self._is_led = False
+
+    def __call__(self, what: Asked) -> Made | None:
+        """Make a move.  None: it was left, and is to be made alone.  Raises DATABASE_AWAY, and nothing else."""
+        mine = _Ask[Asked, Made](what)
+        with self._lock:
+            self._asked.append(mine)
+            mine.leads, self._is_led = not self._is_led, True
+        if not mine.leads:
+            mine.wait()
+        if mine.leads:
+            self._lead()
+        if mine.error:
+            raise mine.error
+        return mine.made
+
+    def _lead(self) -> None:
+        with self._lock:
+            asks, self._asked = self._asked[:MOST], self._asked[MOST:]
+        try:
+            made = dict(self._make([ask.what for ask in asks]))
+            for ask in asks:
+                ask.made = made.pop(self._key(ask.what), None)  # what is asked for twice is given once
+        except DATABASE_AWAY as error:  # whether it was committed is not known: each must act upon that
+            for ask in asks:
+                ask.error = error
+        except Exception as error:  # something in one of them, and nothing was made: each finds out alone
+            log.warning("%s moves are made one by one, not together: %s", len(asks), type(error).__name__)
+        finally:
+            self._hand_over()
+            for ask in asks[1:]:
+                ask.wake()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            follower = self._asked[0] if self._asked else None
+            self._is_led = follower is not None
+        if follower:
+            follower.leads = True
+            follower.wake()
