@@ -26,6 +26,7 @@ from autoposter.media import EXAMINE_LASTS, MediaShelf
 from autoposter.plugins import Host
 from autoposter.preparing import Preparing
 from autoposter.settings import Settings, load_settings
+from autoposter.store.dispatch import what_waits
 from autoposter.turns import Turns
 from autoposter.workbench import Workbench
 from autoposter.worker import WorkerDuties
@@ -83,13 +84,19 @@ validations = validating.Validating()
 
 def dispatch() -> scanning.Found:
     """Find what is due and put it on the broker."""
-    scanning.dispatch_looks(look.send)
     preparing.renew()
-    scanning.dispatch_preparations(prepare.send, room=turns.room)
     if broker.hints_were_lost:
         broker.hints_were_lost = False
         scanning.dispatch_again()
-    found = scanning.dispatch_due_posts(
+    waits = what_waits()
+    broker.posts_are_near = waits.near
+    if waits.looks:
+        scanning.dispatch_looks(look.send)
+    if waits.preparations:
+        scanning.dispatch_preparations(prepare.send, room=turns.room)
+    if not waits.posts:
+        return scanning.Found(posts=0, more=False)
+    return scanning.dispatch_due_posts(
         partial(_send, publish),
         bench.clock,
         max_lateness=settings.max_lateness,
@@ -97,8 +104,6 @@ def dispatch() -> scanning.Found:
         send_behind=partial(_send, publish_behind),
         pace=pace,
     )
-    broker.posts_are_near = found.posts > 0 or scanning.posts_are_near()
-    return found
 
 
 def stop() -> None:

@@ -41,9 +41,9 @@ BEHIND = "behind"
 #: default of 1 s posts were 480 ms late (p50).  What this process itself puts on the broker it fetches at once.
 POLL_NEAR = 0.05
 
-#: And this often when nothing is near.  With 0.05 s (and threads that woke up as often), two idle processes made 315
-#: Redis commands a second and took 7 % of a core; with 1 s 25, and 1.3 %.
-POLL_IDLE = 1.0
+#: And this often when nothing is near, which the scan tells within a second.  With 0.05 s (and threads that woke up as
+#: often), two idle processes made 315 Redis commands a second and took 7 % of a core.
+POLL_IDLE = 5.0
 
 #: A broker that is away is asked again this often, in seconds.
 ASK_AGAIN = 0.25
@@ -187,10 +187,21 @@ class SteadyBroker(RedisBroker):
         super().__init__(**options)
         self._clock = clock
         self._consumers: dict[str, SteadyConsumer] = {}
-        #: Whether posts fall due within seconds, as the last scan saw.
-        self.posts_are_near = True
+        self._posts_are_near = True
         #: Whether a consumer had to begin anew, and has dropped what it held until its time.
         self.hints_were_lost = False
+
+    @property
+    def posts_are_near(self) -> bool:
+        """Whether posts fall due within seconds, as the last scan saw: then the consumers ask often."""
+        return self._posts_are_near
+
+    @posts_are_near.setter
+    def posts_are_near(self, are_near: bool) -> None:
+        come_near = are_near and not self._posts_are_near
+        self._posts_are_near = are_near
+        if come_near:
+            self._look_up()
 
     @property
     def ahead_ms(self) -> int:

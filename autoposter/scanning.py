@@ -134,11 +134,6 @@ def dispatch_again() -> None:
         log.warning("messages were lost with the broker: %s posts are dispatched again", forgotten)
 
 
-def posts_are_near() -> bool:
-    """Whether the broker is worth asking often, whoever dispatches what is near."""
-    return dispatch.is_near()
-
-
 def dispatch_looks(look: Callable[[int], None]) -> int:
     """Dispatch the unknown outcomes that are to be looked at now; returns how many."""
     jobs = dispatch.mark_looks()

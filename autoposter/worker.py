@@ -40,7 +40,7 @@ SCAN_AGAIN = timedelta(milliseconds=300)
 
 #: How often an idle thread looks whether it is to end, in milliseconds; a message wakes it at once.  At 50, 16 idle
 #: threads woke up 320 times a second.
-WORKER_TIMEOUT_MS = 500
+WORKER_TIMEOUT_MS = 1000
 
 #: How soon a consumer that lost its broker begins anew.  With Dramatiq's 3 s posts were 3.0 s late (p99) when Redis was
 #: restarted with its data.

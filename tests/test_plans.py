@@ -100,7 +100,10 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
         lambda _: account_states.warn_of_expiry(within=7 * DAY, every=DAY, failures=3),
         {"channel_account_expiry"},
     ),
-    "is_near": (lambda _: dispatch.is_near(), {"post_instance_due"}),
+    "what_waits": (
+        lambda _: dispatch.what_waits(),
+        {"post_instance_due", "publish_job_look", "post_instance_prepare"},
+    ),
     "forget_hints": (lambda _: dispatch.forget_hints(), {"post_instance_due"}),
     "mark_overdue": (lambda _: dispatch.mark_overdue(max_lateness=DAY, limit=5), {"post_instance_due"}),
     "mark_looks": (lambda _: dispatch.mark_looks(limit=5), {"publish_job_look"}),

@@ -95,7 +95,7 @@ def test_posts_that_fall_due_within_five_seconds_are_near_also_when_they_were_di
     make_post(due_in)
     dispatch.mark_on_time(max_lateness=DAY)
 
-    assert scanning.posts_are_near() == is_near
+    assert dispatch.what_waits().near == is_near
 
 
 def test_a_message_arrives_400_ms_before_the_due_time_and_at_once_when_overdue(

@@ -65,17 +65,39 @@ def mark_on_time(*, max_lateness: timedelta | None, limit: int = BATCH) -> list[
     )
 
 
-def is_near() -> bool:
-    """Whether a post falls due within the horizon, or has just done so, whoever dispatches it."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What there may be for a scan to do."""
+
+    posts: bool
+    """Posts that are due or about to be, dispatched or not."""
+    near: bool
+    """One of them falls due within the horizon, or has just done so."""
+    looks: bool
+    """Unknown outcomes whose time to look has come."""
+    preparations: bool
+    """Posts that are to be prepared, or whose platform is to be asked again."""
+
+
+def what_waits() -> Waiting:
+    """Whether there is anything to do, by the first entry of each index: an idle scan is this one statement."""
     with single_statement():
         found = row(
             f"""
-            select exists (
-                select from post_instance p
-                 where {DUE} and p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s) as near""",
+            select coalesce(due.first <= now() + %(horizon)s, false) as posts,
+                   coalesce(near.first <= now() + %(horizon)s, false) as near,
+                   looks.first is not null as looks,
+                   preparations.first is not null as preparations
+              from (select min(p.due_at) as first from post_instance p where {DUE}) due,
+                   (select min(p.due_at) as first from post_instance p
+                     where {DUE} and p.due_at > now() - %(overdue)s) near,
+                   (select min(look_at) as first from publish_job where status = 'unknown' and look_at <= now()) looks,
+                   (select min(p.prepare_at) as first from post_instance p
+                     where {DUE} and p.prepare_at <= now()) preparations""",
             {"overdue": OVERDUE, "horizon": HORIZON},
         )
-    return bool(found and found["near"])
+    assert found
+    return Waiting(**found)
 
 
 def mark_overdue(*, max_lateness: timedelta | None, limit: int) -> list[Dispatched]:
