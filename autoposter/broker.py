@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -86,6 +87,7 @@ class SteadyConsumer(_RedisConsumer):
         super().__init__(*how)
         self._news = threading.Event()
         self._is_away = False
+        self._done: deque[str] = deque()
 
     def look_up(self) -> None:
         """There may be something to fetch, or room for it."""
@@ -95,6 +97,7 @@ class SteadyConsumer(_RedisConsumer):
         """The next message; None when there is none for a while."""
         self._news.clear()  # before the question: what comes after it is heard
         try:
+            self._strike_off()
             message = super().__next__()
             self._is_away = False
             if message is None:
@@ -104,7 +107,7 @@ class SteadyConsumer(_RedisConsumer):
             if self._is_a_hint(message):
                 return message
             log.warning("a message on the broker is none of ours and is dropped: %.200r", message)
-        except (ConnectionClosed, redis.ConnectionError) as error:
+        except (ConnectionClosed, redis.RedisError) as error:
             self._wait_for_the_broker(error)
             return None
         except Exception as error:
@@ -148,16 +151,37 @@ class SteadyConsumer(_RedisConsumer):
             self.queued_message_ids.discard(message.message_id)
 
     def ack(self, message: Any) -> None:
-        """Strike a message off.
+        """Have a message struck off with the next question, and with whatever else is done by then.
 
-        Where the broker is away, it may come again, which changes nothing.  Dramatiq would have the thread wait for the
-        broker, 5 s at a time: posts went out that much later, and SIGTERM did not end the process.
+        By the consumer's thread, for Redis costs a worker's thread as much as its part of a move costs the database.
+        Dramatiq would also have it wait for a broker that is away, 5 s at a time: posts went out that much later, and
+        SIGTERM did not end the process.  A message that is not struck off may come again, which changes nothing.
         """
-        try:
-            super().ack(message)
-        except ConnectionClosed as error:
-            log.debug("a message cannot be struck off and may come again: %s", error)
+        self._done.append(message.options["redis_message_id"])
+        self.queued_message_ids.discard(message.message_id)
         self.look_up()
+
+    def _strike_off(self) -> None:
+        """Take what is done off what this worker has fetched, and its texts away, as Dramatiq does one by one.
+
+        Raises redis.RedisError, and is repeated with the next question.
+        """
+        done = list(self._done)
+        if not done:
+            return
+        with self.broker.client.pipeline(transaction=False) as together:
+            together.srem(f"{NAMESPACE}:__acks__.{self.broker.broker_id}.{self.queue_name}", *done)
+            together.hdel(f"{NAMESPACE}:{self.queue_name}.msgs", *done)
+            together.execute()
+        for _ in done:
+            self._done.popleft()
+
+    def close(self) -> None:
+        """Strike off what is done."""
+        try:
+            self._strike_off()
+        except redis.RedisError as error:
+            log.debug("messages cannot be struck off and may come again: %s", error)
 
     def nack(self, message: Any) -> None:
         """Strike a message off that an actor failed at; as `ack`."""

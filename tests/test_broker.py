@@ -262,6 +262,55 @@ def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_do
         assert third.result(timeout=10).args == (2,)
 
 
+@pytest.mark.parametrize("told", ["asked again", "closed"])
+def test_what_is_done_is_struck_off_when_the_consumer_asks_again_or_is_closed(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
+    broker = build_broker(redis_url, [], Clock())
+    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+    consumer = broker.consume(QUEUE, prefetch=3)
+    for number in range(4):
+        publish.send(number)
+    in_hand = [next(consumer) for _ in range(3)]
+
+    for message in in_hand[:2]:
+        consumer.ack(message)
+    if told == "closed":
+        consumer.close()
+    else:
+        next(consumer)
+
+    in_hand_now = 1 if told == "closed" else 2
+    [fetched] = broker.client.keys(f"{NAMESPACE}:__acks__.*")
+    assert broker.client.scard(fetched) == in_hand_now
+    assert broker.client.hlen(f"{NAMESPACE}:{QUEUE}.msgs") == 2
+
+
+def test_what_was_done_while_the_broker_was_away_is_struck_off_afterwards(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
+    monkeypatch.setattr(broker_module, "ASK_AGAIN", 0.0)
+    broker = build_broker(redis_url, [], Clock())
+    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+    consumer = broker.consume(QUEUE, prefetch=1)
+    publish.send(7)
+    in_hand = next(consumer)
+
+    with redis.Redis.from_url(redis_url) as other:
+        other.config_set("min-replicas-to-write", 1)
+        try:
+            consumer.ack(in_hand)
+            assert [next(consumer) for _ in range(3)] == [None] * 3
+            assert broker.client.hlen(f"{NAMESPACE}:{QUEUE}.msgs") == 1
+        finally:
+            other.config_set("min-replicas-to-write", 0)
+    assert next(consumer) is None
+
+    assert broker.client.keys(f"{NAMESPACE}:*") == [f"{NAMESPACE}:__heartbeats__".encode()]
+
+
 @pytest.mark.parametrize("queue", [QUEUE, BEHIND])
 def test_a_consumer_waits_for_a_broker_that_is_away_and_goes_on(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, queue: str

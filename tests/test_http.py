@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from autoposter.lifecycle import Reach, WireRecord
 from autoposter.publishers import http
-from autoposter.publishers.http import AnswerTooLong, SecondIrreversibleCall, Wire
+from autoposter.publishers.http import AnswerTooLong, SecondIrreversibleCall, Wire, environment_proxies
 
 SOON = timedelta(milliseconds=400)
 LATER = timedelta(seconds=10)
@@ -130,6 +130,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    environment_proxies.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -803,6 +804,7 @@ def test_what_a_proxy_forwards_in_the_clear_may_have_been_sent(
 ) -> None:
     proxy = serve(lambda connection: connection.read_request() and None)
     monkeypatch.setenv("http_proxy", proxy.url)
+    environment_proxies.cache_clear()
 
     with pytest.raises(httpx2.RemoteProtocolError):
         publish(wire, "http://platform.invalid/")
