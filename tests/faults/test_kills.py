@@ -210,7 +210,7 @@ def test_sigterm_under_load(machines: Machines, figures: Figures, long: bool) ->
 def test_what_a_frozen_claim_has_locked_is_let_go(world: World, forge: Forge, figures: Figures) -> None:
     account = world.account("fake_findable")
     steps = forge.run(Order("publish", world.post(account), Strike(Fault.FREEZE, Moment.AFTER, 10_000))).steps
-    locked = next(number for number, step in enumerate(steps, start=1) if step.startswith("sql set local lock_timeout"))
+    locked = next(number for number, step in enumerate(steps, start=1) if step.startswith("sql set local"))
     post = world.post(account)
     frozen = forge.run(Order("publish", post, Strike(Fault.FREEZE, Moment.AFTER, locked)))
     frozen_at = time.monotonic()
