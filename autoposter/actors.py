@@ -89,7 +89,8 @@ def dispatch() -> scanning.Found:
         broker.hints_were_lost = False
         scanning.dispatch_again()
     waits = what_waits()
-    broker.posts_are_near = waits.near
+    behind = broker.waiting() if waits.posts else 0
+    broker.posts_are_near = waits.near or behind > 0
     if waits.looks:
         scanning.dispatch_looks(look.send)
     if waits.preparations:
@@ -100,7 +101,7 @@ def dispatch() -> scanning.Found:
         partial(_send, publish),
         bench.clock,
         max_lateness=settings.max_lateness,
-        room=max(0, scanning.WAITING_BEHIND - broker.waiting()),
+        room=max(0, scanning.WAITING_BEHIND - behind),
         send_behind=partial(_send, publish_behind),
         pace=pace,
     )

@@ -43,6 +43,10 @@ DATABASE_AWAY = (
     MaxConnectionsExceeded,
 )
 
+#: Of these, what the server says of a statement that it has undone: a lock was not to be had in time, a deadlock, a
+#: conflict, a cancellation (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+ROLLED_BACK = {"55P03", "40P01", "40001", "57014"}
+
 #: What is raised where the database refuses a row, as a trigger of its owner's can.  Ask for `DATABASE_AWAY` first.
 REFUSING = peewee.DatabaseError
 
@@ -52,6 +56,11 @@ UNREADABLE = (ValueError, OverflowError, TypeError, RecursionError)
 
 #: What writing raises that no database would ever take: trying again changes nothing.  Ask for `DATABASE_AWAY` first.
 UNWRITABLE = (peewee.DataError, *UNREADABLE)
+
+
+def was_rolled_back(error: BaseException) -> bool:
+    """Whether the database itself said that nothing of the statement stays; False: it may have been committed."""
+    return getattr(getattr(error, "orig", error), "pgcode", None) in ROLLED_BACK
 
 
 class _Adapter(peewee.Psycopg2Adapter):

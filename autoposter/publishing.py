@@ -58,7 +58,8 @@ def publish_post(post_id: int, bench: Workbench) -> None:
 
 def _claim(post_id: int, bench: Workbench) -> Attempt | None:
     try:
-        return bench.claims(post_id) or claims.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
+        together = bench.claims(post_id) if type(post_id) is int else None  # a message may say anything
+        return together or claims.claim(post_id, worker=bench.worker, max_lateness=bench.max_lateness)
     except UNREADABLE as error:
         if isinstance(error, DATABASE_AWAY):
             raise

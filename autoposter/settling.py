@@ -147,7 +147,7 @@ def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, e
     # Named in the log while it waits: a process that ends first loses it, and only a person could still enter it.
     what = f"the receipt ({receipt.platform_post_id}) of post {attempt.post_id} on {_account(attempt)}"
     written = Receipt(attempt.job_id, receipt.platform_post_id, receipt.permalink, posted_at, evidence)
-    if until_written(lambda: _receipts(written) or jobs.settle_receipt(written), what):
+    if _together(written) or until_written(lambda: jobs.settle_receipt(written), what):
         late = (posted_at - attempt.due_at) / timedelta(milliseconds=1)
         log.info("post %s is Posted on %s as %s, %.0f ms late", *_which(attempt), receipt.platform_post_id, late)
         return True
@@ -160,6 +160,14 @@ def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, e
     else:
         log.info("post %s on %s: its receipt (%s) is known, or it is gone", *_which(attempt), receipt.platform_post_id)
     return False
+
+
+def _together(receipt: Receipt) -> bool:
+    """Write a receipt with what other threads write.  False: it was left, or the database is away."""
+    try:
+        return bool(_receipts(receipt))
+    except DATABASE_AWAY:
+        return False
 
 
 def _log_refusal(attempt: Attempt, outcome: Refused | Withdrawn, settlement: Settlement, policy: RetryPolicy) -> None:

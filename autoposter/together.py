@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from autoposter.database import DATABASE_AWAY
+from autoposter.database import DATABASE_AWAY, was_rolled_back
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +72,15 @@ class Together(Generic[Asked, Made]):
             asks, self._asked = self._asked[:MOST], self._asked[MOST:]
         try:
             made = dict(self._make([ask.what for ask in asks]))
+        except Exception as error:
+            if isinstance(error, DATABASE_AWAY) and not was_rolled_back(error):
+                for ask in asks:
+                    ask.error = error  # whether it was committed is not known: each must act upon that
+            elif len(asks) > 1:  # there is something in one of them, and nothing was made: each finds out alone
+                log.warning("%s moves are made one by one, not together: %s", len(asks), type(error).__name__)
+        else:
             for ask in asks:
                 ask.made = made.pop(self._key(ask.what), None)  # what is asked for twice is given once
-        except DATABASE_AWAY as error:  # whether it was committed is not known: each must act upon that
-            for ask in asks:
-                ask.error = error
-        except Exception as error:  # something in one of them, and nothing was made: each finds out alone
-            log.warning("%s moves are made one by one, not together: %s", len(asks), type(error).__name__)
         finally:
             self._hand_over()
             for ask in asks[1:]:

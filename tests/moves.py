@@ -31,7 +31,8 @@ _alone = (claims.claim, intents.intend, jobs.settle_receipt)
 
 def claim_with_others(post_id: int, *, worker: str, max_lateness: timedelta | None) -> Attempt | None:
     """As a thread makes it: first with what others claim, and alone what is left."""
-    free = claims.claim_free([post_id], worker=worker, max_lateness=max_lateness)
+    asked = [post_id] if type(post_id) is int else []
+    free = claims.claim_free(asked, worker=worker, max_lateness=max_lateness)
     return free.get(post_id) or _alone[0](post_id, worker=worker, max_lateness=max_lateness)
 
 

@@ -287,6 +287,52 @@ def test_what_is_done_is_struck_off_when_the_consumer_asks_again_or_is_closed(
     assert broker.client.hlen(f"{NAMESPACE}:{QUEUE}.msgs") == 2
 
 
+def test_a_message_whose_id_cannot_be_encoded_stops_nothing(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, forger: Forger
+) -> None:
+    monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
+    broker = build_broker(redis_url, [], Clock())
+    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+    consumer = broker.consume(QUEUE, prefetch=1)
+    forger.message(options={"redis_message_id": "\ud800"})
+    publish.send(7)
+
+    fetched = [next(consumer) for _ in range(6)]
+
+    assert [message.args for message in fetched if message] == [(7,)]
+    consumer.close()
+
+
+def test_what_was_fetched_is_handed_out_while_the_broker_is_away(redis_url: str) -> None:
+    broker = build_broker(redis_url, [], Clock())
+    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+    consumer = broker.consume(QUEUE, prefetch=3)
+    for number in range(3):
+        publish.send(number)
+    consumer.ack(next(consumer))
+
+    with redis.Redis.from_url(redis_url) as other:
+        other.config_set("min-replicas-to-write", 1)
+        try:
+            assert [next(consumer).args for _ in range(2)] == [(1,), (2,)]
+        finally:
+            other.config_set("min-replicas-to-write", 0)
+
+
+def test_what_is_done_is_struck_off_by_the_consumer_that_follows(redis_url: str) -> None:
+    broker = build_broker(redis_url, [], Clock())
+    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+    first = broker.consume(QUEUE, prefetch=1)
+    publish.send(7)
+    in_hand = next(first)
+
+    second = broker.consume(QUEUE, prefetch=1)
+    first.ack(in_hand)
+    second.close()
+
+    assert broker.client.keys(f"{NAMESPACE}:*") == [f"{NAMESPACE}:__heartbeats__".encode()]
+
+
 def test_what_was_done_while_the_broker_was_away_is_struck_off_afterwards(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

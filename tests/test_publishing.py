@@ -1014,6 +1014,19 @@ def test_messages_that_name_a_post_twice_at_the_same_moment_publish_it_once(
     assert calls() == len(due)
 
 
+def test_a_message_that_names_no_number_takes_nothing_from_those_beside_it(
+    bench: Workbench, make: Any, stage: Stage, factories: Factories
+) -> None:
+    due = [make() for _ in range(20)]
+
+    several: list[Any] = [each for post in due for each in (post, [post, post], {"id": post})]
+    for each in [stage.begin(publish_post, post, bench) for post in several]:
+        each.exception(timeout=30)
+
+    assert sorted(post.id for post in Puppet.board) == due
+    assert factories.query("select count(*) from publish_job") == [(20,)]
+
+
 def test_an_outcome_is_kept_while_the_database_is_away(
     bench: Workbench, make: Any, factories: Factories, post_row: Any, stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

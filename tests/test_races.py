@@ -32,7 +32,7 @@ from moves import (
 )
 from staging import Stage
 
-from autoposter.database import DATABASE_AWAY
+from autoposter.database import DATABASE_AWAY, was_rolled_back
 from autoposter.lifecycle import INTENT_LASTS, Confirmed, Withdrawn
 from autoposter.recovery import take_over_expired
 from autoposter.store import (
@@ -339,6 +339,42 @@ def test_intents_and_receipts_together_leave_what_a_foreign_program_holds_and_wa
         assert set(outcome(stage.begin(jobs.settle_free_receipts, received))) == {free.job_id}
 
     assert jobs.settle_receipt(received[0])
+
+
+#: An owner's trigger that writes into a table of theirs, as a counter per campaign would.
+COUNTER = """
+    create table counter (id integer primary key, n integer);
+    insert into counter values (1, 0);
+    alter table post_instance add column campaign integer;
+    create function count_it() returns trigger language plpgsql as $$
+        begin update counter set n = n + 1 where id = new.campaign; return new; end $$;
+    create trigger count_it after update of status on post_instance for each row when (new.campaign is not null)
+        execute function count_it();"""
+
+
+def test_moves_together_wait_only_briefly_where_an_owners_trigger_waits_in_one_of_them(
+    stage: Stage, factories: Factories, make_post: Any
+) -> None:
+    factories.query(COUNTER)
+    try:
+        several = [claimed(make_post(-SECOND)) for _ in range(3)]
+        factories.query("update post_instance set campaign = 1 where id = %s", (several[0].post_id,))
+        promises = [(each, {}) for each in several]
+
+        with stage.program() as foreign:
+            foreign("update counter set n = 7")
+            with pytest.raises(DATABASE_AWAY, match="lock timeout") as held_up:
+                outcome(stage.begin(intents.intend_free, promises, worker="w1"))
+            assert was_rolled_back(held_up.value)
+
+        assert len(intents.intend_free(promises, worker="w1")) == 3
+        with stage.program() as foreign:
+            foreign("update counter set n = 7")
+            with pytest.raises(DATABASE_AWAY, match="lock timeout"):
+                outcome(stage.begin(jobs.settle_free_receipts, [receipt_of(each) for each in several]))
+    finally:
+        factories.query("drop trigger count_it on post_instance; drop function count_it; drop table counter")
+        factories.query("alter table post_instance drop column campaign")
 
 
 def test_an_owner_who_changes_a_post_between_its_lock_and_its_reading_waits(

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import peewee
+import psycopg2.errors
 import pytest
+from factories import Factories
 from processes import wait_until
 
 from autoposter.together import MOST, Together
@@ -92,9 +94,15 @@ def test_all_are_told_that_the_database_is_away() -> None:
             each.result(timeout=10)
 
 
-def test_what_one_of_them_spoils_is_left_to_each_alone() -> None:
+@pytest.mark.parametrize("error", [ValueError("a row that cannot be read"), psycopg2.errors.LockNotAvailable])
+def test_what_one_of_them_spoils_is_left_to_each_alone(error: Exception, factories: Factories) -> None:
+    """What the database says that it has rolled back is known: nothing was made."""
+
     def spoilt(asked: Sequence[int]) -> Mapping[int, str]:
-        raise ValueError("a row that cannot be read")
+        if isinstance(error, ValueError):
+            raise error
+        factories.query("do $$ begin raise sqlstate '55P03'; end $$")
+        return {}
 
     gathering = Gathering(spoilt)
 

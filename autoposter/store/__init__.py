@@ -44,6 +44,10 @@ def _failed(post_id: str, scheduled_for: str, rate_limited: str) -> str:
 #: must be renewed.
 BRIEFLY = "set local lock_timeout = '300ms';"
 
+#: Goes before a statement that moves several: so long it waits where a trigger of the owner's waits in one of them, for
+#: the others' threads wait with it.  Then each is made alone.
+SHORTLY = "set local lock_timeout = '100ms';"
+
 #: Goes before a statement that promises a call.  A database or user set to `synchronous_commit = off` would forget the
 #: promise in a crash although it was confirmed, and the call would be made twice.  Stronger settings are left alone.
 DURABLE = "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off';"

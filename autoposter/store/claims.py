@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.database import row, rows, single_statement, transaction
-from autoposter.store import BRIEFLY, DUE, NOT_CLAIMED, NOT_TOO_LATE, failures_of, rate_limits_of
+from autoposter.store import BRIEFLY, DUE, NOT_CLAIMED, NOT_TOO_LATE, SHORTLY, failures_of, rate_limits_of
 from autoposter.store.leases import LEASE
 from autoposter.store.ledger import restore_from_ledger
 from autoposter.store.snapshots import READ, Attempt, account_of, content_of, idempotency_key
@@ -46,6 +46,7 @@ _WAIT_AND_READ = f"""
 
 # The account too, as the insert's foreign key locks it: whoever holds it would hold up the other posts.
 _LOCK_FREE = f"""
+    {SHORTLY}
     set local idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}';
     select p.id from post_instance p join channel_account a on a.id = p.channel_account_id
      where p.id = any(%(post_ids)s::bigint[]) and {_CLAIMABLE}
@@ -100,9 +101,8 @@ def claim_free(post_ids: Sequence[int], *, worker: str, max_lateness: timedelta 
     Waits for nobody: what it leaves may be held, or paused, or not due, and `claim` tells.  Against each other and an
     owner's change as `claim`: whoever comes second skips the row, or reads it as it was committed.
     """
-    numbers = [post_id for post_id in post_ids if type(post_id) is int]  # in other words they would not be found again
     with transaction():
-        free = [found["id"] for found in rows(_LOCK_FREE, _asked(numbers, max_lateness))]
+        free = [found["id"] for found in rows(_LOCK_FREE, _asked(post_ids, max_lateness))]
         found = rows(_READ, _asked(free, max_lateness)) if free else []
         attempts = _insert([each for each in found if not each["account_paused"]], worker)
     return {attempt.post_id: attempt for attempt in attempts}

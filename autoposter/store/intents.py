@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autoposter.database import row, rows, single_statement
-from autoposter.store import DURABLE
+from autoposter.store import DURABLE, SHORTLY
 from autoposter.store.snapshots import Attempt
 
 #: So long an intent waits for another program that holds the post's row: a later one would not be acted upon.
@@ -79,6 +79,7 @@ def intend_free(promises: Sequence[tuple[Attempt, dict[str, Any]]], *, worker: s
     with single_statement():
         promised = rows(
             f"""
+            {SHORTLY}
             {DURABLE}
             with job as (
                 {_JOB}

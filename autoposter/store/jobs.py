@@ -13,7 +13,7 @@ from typing import Any
 
 from autoposter.database import row, rows, single_statement
 from autoposter.lifecycle import Confirmed, ErrorKind, Settlement, Status
-from autoposter.store import BRIEFLY, CLAIMED, STILL_CLAIMED
+from autoposter.store import BRIEFLY, CLAIMED, SHORTLY, STILL_CLAIMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ def settle_free_receipts(receipts: Sequence[Receipt]) -> dict[int, bool]:
     with single_statement():
         completed = rows(
             f"""
+            {SHORTLY}
             with free as (
                 select j.id as job_id
                   from publish_job j join post_instance p on p.id = j.post_instance_id
