@@ -46,6 +46,9 @@ POLL_NEAR = 0.05
 #: often), two idle processes made 315 Redis commands a second and took 7 % of a core.
 POLL_IDLE = 2.0
 
+#: And so often where only posts lie, of which the scan tells: behind, and held until their time.
+POLL_TOLD = 10.0
+
 #: A broker that is away is asked again this often, in seconds.
 ASK_AGAIN = 0.25
 
@@ -111,8 +114,7 @@ class SteadyConsumer(_RedisConsumer):
             message = super().__next__()
             self._is_away = False
             if message is None:
-                is_near = self.broker.posts_are_near or self.queued_message_ids
-                self._news.wait(POLL_NEAR if is_near else POLL_IDLE)
+                self._news.wait(self._pause)
                 return None
             if self._is_a_hint(message):
                 return message
@@ -125,6 +127,13 @@ class SteadyConsumer(_RedisConsumer):
             return None
         self._drop(message)
         return None
+
+    @property
+    def _pause(self) -> float:
+        """How long to wait for news, in seconds."""
+        if self.broker.posts_are_near or self.queued_message_ids:
+            return POLL_NEAR
+        return POLL_IDLE if self.queue_name == QUEUE else POLL_TOLD
 
     def _wait_for_the_broker(self, error: Exception) -> None:
         """Ask again soon, and keep what is held until its time: Dramatiq would have dropped it."""
