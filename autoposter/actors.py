@@ -83,28 +83,29 @@ validations = validating.Validating()
 
 
 def dispatch() -> scanning.Found:
-    """Find what is due and put it on the broker."""
-    preparing.renew()
+    """Find what is due and put it on the broker; then what is less urgent, which must not keep that from being done."""
     if broker.hints_were_lost:
         broker.hints_were_lost = False
         scanning.dispatch_again()
     waits = what_waits()
     behind = broker.waiting() if waits.posts else 0
     broker.posts_are_near = waits.near or behind > 0
+    found = scanning.Found(posts=0, more=False)
+    if waits.posts:
+        found = scanning.dispatch_due_posts(
+            partial(_send, publish),
+            bench.clock,
+            max_lateness=settings.max_lateness,
+            room=max(0, scanning.WAITING_BEHIND - behind),
+            send_behind=partial(_send, publish_behind),
+            pace=pace,
+        )
     if waits.looks:
         scanning.dispatch_looks(look.send)
     if waits.preparations:
         scanning.dispatch_preparations(prepare.send, room=turns.room)
-    if not waits.posts:
-        return scanning.Found(posts=0, more=False)
-    return scanning.dispatch_due_posts(
-        partial(_send, publish),
-        bench.clock,
-        max_lateness=settings.max_lateness,
-        room=max(0, scanning.WAITING_BEHIND - behind),
-        send_behind=partial(_send, publish_behind),
-        pace=pace,
-    )
+    preparing.renew()
+    return found
 
 
 def stop() -> None:
@@ -114,12 +115,12 @@ def stop() -> None:
 
 
 def do_chores() -> None:
-    """What is not urgent: begin to prepare, refresh, warn, end what came too late, mend what another program wrote."""
-    scanning.begin_preparing(bench.host.prepare_ahead())
-    refreshing.dispatch_due(refresh.send)
-    refreshing.warn_of_expiry()
+    """What is not urgent: end what came too late, mend what another program wrote, refresh, warn, begin to prepare."""
     scanning.end_missed_posts(settings.max_lateness, bench.announce)
     scanning.mend_stray_posts(settings.max_attempts)
+    refreshing.dispatch_due(refresh.send)
+    refreshing.warn_of_expiry()
+    scanning.begin_preparing(bench.host.prepare_ahead())
 
 
 def _send(to: dramatiq.Actor[[int], None], post_id: int, delay: timedelta) -> None:

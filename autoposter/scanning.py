@@ -12,12 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 
 from autoposter.clock import Clock
+from autoposter.database import DATABASE_AWAY, REFUSING
 from autoposter.store import dispatch, ledger, preparations
 from autoposter.store.dispatch import Dispatched
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Messages reach a worker this long before the due time; the gate then holds the attempt to the millisecond.
 ETA_LEAD = timedelta(milliseconds=400)
@@ -91,7 +96,11 @@ def dispatch_due_posts(
     dispatched again.  Raises what `send` raises, after the marks of what was not sent are taken back.
     """
     send_behind = send_behind or send
-    on_time = dispatch.mark_on_time(max_lateness=max_lateness)
+    on_time = _moved(
+        partial(dispatch.mark_on_time, max_lateness=max_lateness),
+        partial(dispatch.find_on_time, max_lateness=max_lateness),
+        "dispatched",
+    )
     _send_all([(post, send_behind if of_a_crowd else send) for post, of_a_crowd in _crowds_in(on_time)], clock)
     overdue = _overdue(room, max_lateness, pace or Pace()) if room else []
     _send_all([(post, send_behind) for post in overdue], clock)
@@ -110,9 +119,32 @@ def _overdue(room: int, max_lateness: timedelta | None, pace: Pace) -> list[Disp
     if not pace.is_time():
         return []
     began = time.monotonic()
-    found = dispatch.mark_overdue(max_lateness=max_lateness, limit=room)
+    found = _moved(
+        partial(dispatch.mark_overdue, max_lateness=max_lateness, limit=room),
+        partial(dispatch.find_overdue, max_lateness=max_lateness, limit=room),
+        "dispatched",
+    )
     pace.took(time.monotonic() - began, fruitless=len(found) < room)
     return found
+
+
+def _moved(move: Callable[..., list[T]], find: Callable[[], list[int]], what: str) -> list[T]:
+    """Move posts; each by itself where the database refuses one, as a trigger of its owner's can."""
+    try:
+        return move()
+    except DATABASE_AWAY:
+        raise
+    except REFUSING as error:
+        log.debug("posts are %s one by one: %s", what, error)
+    moved: list[T] = []
+    for post_id in find():
+        try:
+            moved += move(only=post_id)
+        except DATABASE_AWAY:
+            raise
+        except REFUSING as error:
+            log.error("post %s cannot be %s: %s", post_id, what, error)
+    return moved
 
 
 def _send_all(due: Sequence[tuple[Dispatched, Send]], clock: Clock) -> None:
@@ -148,7 +180,7 @@ def dispatch_preparations(prepare: Callable[[int], None], *, room: int) -> int:
     `room`: for how many this process has threads.  More would stand in the way of what falls due before them, and who
     has finished with one goes on with the next by itself.
     """
-    posts = preparations.mark(room) if room else []
+    posts = _moved(partial(preparations.mark, room), partial(preparations.find, room), "prepared") if room else []
     for post_id in posts:
         prepare(post_id)
     return len(posts)
@@ -156,14 +188,21 @@ def dispatch_preparations(prepare: Callable[[int], None], *, room: int) -> int:
 
 def begin_preparing(ahead: Mapping[str, timedelta]) -> int:
     """Let the posts that fall due within their platform's `prepare_ahead` be prepared; returns how many."""
-    return preparations.begin({platform: window for platform, window in ahead.items() if window > timedelta(0)})
+    windows = {platform: window for platform, window in ahead.items() if window > timedelta(0)}
+    return len(
+        _moved(
+            partial(preparations.begin, windows), partial(preparations.find_to_begin, windows), "begun to be prepared"
+        )
+    )
 
 
 def end_missed_posts(max_lateness: timedelta | None, announce: Callable[[str, int], None]) -> int:
     """End the posts that came too late; returns how many.  With `max_lateness` None none ever does."""
     if max_lateness is None:
         return 0
-    ended = dispatch.end_missed(max_lateness)
+    ended = _moved(
+        partial(dispatch.end_missed, max_lateness), partial(dispatch.find_missed, max_lateness), "ended as too late"
+    )
     for late in ended:
         if late.job_id is None:
             log.error("post %s is Missed: it was never sent within %s", late.post_id, _limit(max_lateness))
@@ -179,11 +218,23 @@ def _limit(max_lateness: timedelta) -> str:
 
 
 def mend_stray_posts(max_attempts: int) -> int:
-    """Put posts that another program wrote differently back to what the ledger says; returns how many."""
-    mended = ledger.mend(max_attempts)
-    for post_id, was, status in mended:
-        log.warning("post %s was written as %s by another program, and is %s again", post_id, was, status)
-    return len(mended)
+    """Put posts that another program wrote differently back to what the ledger says; returns how many.
+
+    One whose row the database refuses to move, as a trigger of its owner's can, keeps the others from nothing.
+    """
+    mended = 0
+    for post_id in ledger.strays(max_attempts):
+        try:
+            moved = ledger.mend(post_id, max_attempts)
+        except DATABASE_AWAY:
+            raise
+        except REFUSING as error:
+            log.error("post %s cannot be put back to what its jobs say: %s", post_id, error)
+            continue
+        if moved:
+            mended += 1
+            log.warning("post %s was written as %s by another program, and is %s again", post_id, *moved)
+    return mended
 
 
 def _some(due: Sequence[Dispatched]) -> str:

@@ -9,7 +9,7 @@ from factories import Factories
 
 from autoposter import lifecycle
 from autoposter.lifecycle import Confirmed, ErrorKind, Outcome, Refused, RetryPolicy, Unknown
-from autoposter.store import claims, intents, jobs, leases, looks
+from autoposter.store import claims, intents, jobs, leases, ledger, looks
 from autoposter.store.jobs import Ending, Receipt
 from autoposter.store.leases import Expired
 from autoposter.store.looks import Look
@@ -43,6 +43,12 @@ def intend_with_others(attempt: Attempt, prepared: dict[str, Any]) -> bool:
 
 def settle_with_others(receipt: Receipt) -> bool:
     return receipt.job_id in jobs.settle_free_receipts([receipt]) or _alone[2](receipt)
+
+
+def mend_all(max_attempts: int = 8) -> list[tuple[int, str, str]]:
+    """Each stray post, what was found and what it became."""
+    strays = ledger.strays(max_attempts)
+    return [(post, *moved) for post in strays if (moved := ledger.mend(post, max_attempts))]
 
 
 def claimed(post: int, worker: str = "w1") -> Attempt:

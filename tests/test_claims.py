@@ -25,7 +25,7 @@ from moves import (
 )
 
 from autoposter.lifecycle import Status, Withdrawn
-from autoposter.store import claims, dispatch, jobs, ledger, posts
+from autoposter.store import claims, dispatch, jobs, posts
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -314,10 +314,10 @@ def test_a_stale_save_that_no_claim_meets_is_mended(
     factories.query(STALE)
     factories.query("update post_instance set status = %s", (status,))
 
-    assert ledger.mend(8) == [(post, status, "Posted")]
+    assert moves.mend_all() == [(post, status, "Posted")]
 
     assert is_posted_as_before(post_row(post), posted)
-    assert ledger.mend(8) == []
+    assert moves.mend_all() == []
 
 
 @pytest.mark.parametrize("status", ["Draft", "Failed", "Cancelled", "Missed", "Publishing"])
@@ -329,10 +329,10 @@ def test_a_stale_save_over_what_nobody_can_tell_is_handed_to_a_person_again(
     unconfirmed(post)
     factories.query("update post_instance set status = %s", (status,))
 
-    assert ledger.mend(8) == [(post, status, "Unconfirmed")]
+    assert moves.mend_all() == [(post, status, "Unconfirmed")]
 
     assert post_row(post)["status"] == "Unconfirmed"
-    assert ledger.mend(8) == []
+    assert moves.mend_all() == []
 
 
 def test_a_stray_post_does_not_get_the_id_of_a_receipt_that_came_too_late(
@@ -344,7 +344,7 @@ def test_a_stray_post_does_not_get_the_id_of_a_receipt_that_came_too_late(
     assert jobs.keep_late_receipt(look.attempt.job_id, RECEIPT)
     factories.query("update post_instance set status = 'Unconfirmed'")
 
-    assert ledger.mend(8) == [(post, "Unconfirmed", "Failed")]
+    assert moves.mend_all() == [(post, "Unconfirmed", "Failed")]
 
     assert post_row(post)["platform_post_id"] is None
 
@@ -360,7 +360,7 @@ def test_a_stale_save_that_comes_too_late_for_a_claim_is_mended(
 
     assert claim(post) is None
     assert dispatch.end_missed(DAY) == []
-    assert ledger.mend(8) == [(post, "Scheduled", "Posted")]
+    assert moves.mend_all() == [(post, "Scheduled", "Posted")]
 
     assert is_posted_as_before(post_row(post), posted)
 
@@ -369,7 +369,7 @@ def test_a_publishing_post_that_nothing_stands_behind_is_due_anew(make_post: Any
     stray, under_way = make_post(-SECOND, status="Publishing", dispatched_for=datetime.now(UTC)), make_post(-SECOND)
     intended(under_way)
 
-    assert ledger.mend(8) == [(stray, "Publishing", "Scheduled")]
+    assert moves.mend_all() == [(stray, "Publishing", "Scheduled")]
 
     assert post_row(stray)["dispatched_for"] is None
     assert claim(stray) is not None

@@ -109,7 +109,11 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
     "mark_looks": (lambda _: dispatch.mark_looks(limit=5), {"publish_job_look"}),
     "end_missed": (lambda _: dispatch.end_missed(100 * DAY), {"post_instance_due"}),
     "mend": (
-        lambda _: ledger.mend(max_attempts=8),
+        lambda full: ledger.mend(full.query("select id from post_instance where status = 'Failed' limit 1")[0][0], 8),
+        {"post_instance_pkey", "publish_job_post_instance_id_attempt_key"},
+    ),
+    "strays": (
+        lambda _: ledger.strays(max_attempts=8),
         {"post_instance_due", "post_instance_unsettled", "publish_job_post_instance_id_attempt_key"},
     ),
     "expired": (lambda _: leases.expired(limit=5), {"publish_job_lease"}),

@@ -125,7 +125,7 @@ def test_a_post_that_was_dispatched_is_not_begun_to_be_prepared_ahead(make_post:
     make_post(2 * SECOND, channel_account_id=make_account(platform="slow"))
     dispatched()
 
-    assert preparations.begin({"slow": HOUR}) == 0
+    assert preparations.begin({"slow": HOUR}) == []
 
 
 def test_a_dispatched_post_that_its_owner_moves_is_prepared_ahead(make_post: Any, factories: Factories) -> None:
@@ -151,5 +151,5 @@ def test_what_was_set_aside_is_begun_anew_unless_something_is_prepared(
     for post in (bare, made):
         preparations.set_aside(post, "The token expired.")
 
-    assert preparations.begin({"slow": HOUR}) == 1
+    assert len(preparations.begin({"slow": HOUR})) == 1
     assert factories.row("post_instance", made)["prepared"] == {"upload": 7}

@@ -99,7 +99,7 @@ def post(factories: Factories) -> int:
 
 
 def begin() -> int:
-    return preparations.begin({"slow": Slow.prepare_ahead})
+    return len(preparations.begin({"slow": Slow.prepare_ahead}))
 
 
 def test_a_post_within_prepare_ahead_is_begun_once(bench: Workbench, post: int, factories: Factories) -> None:

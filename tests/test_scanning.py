@@ -656,6 +656,69 @@ def test_what_agrees_with_its_jobs_is_left_alone(make_post: Any, factories: Fact
     assert factories.query("select id, status, updated_at from post_instance order by id") == before
 
 
+@pytest.fixture
+def refuse(factories: Factories) -> Iterator[Callable[[int], object]]:
+    """`refuse(post)`: let a trigger of the owner's refuse every change of a post."""
+    made = "create function theirs() returns trigger language plpgsql as $$ begin raise exception 'not mine'; end $$"
+    factories.query(made)
+    yield lambda post: factories.query(
+        f"create trigger theirs before update on post_instance for each row when (new.id = {post})"
+        " execute function theirs()"
+    )
+    factories.query("drop function theirs cascade")
+
+
+def test_a_post_that_a_trigger_of_its_owner_holds_fast_keeps_no_other_from_being_mended(
+    make_post: Any, factories: Factories, post_row: Any, refuse: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    held, free = make_post(-SECOND), make_post(-SECOND)
+    factories.query("update post_instance set status = 'Publishing'")
+    refuse(held)
+
+    assert mend() == 1
+
+    assert [post_row(post)["status"] for post in (held, free)] == ["Publishing", "Scheduled"]
+    assert f"post {held} cannot be put back to what its jobs say: not mine" in caplog.text
+
+
+@pytest.mark.parametrize("due_in", [SECOND, -HOUR], ids=["on time", "overdue"])
+def test_a_post_that_a_trigger_of_its_owner_holds_fast_keeps_no_other_from_being_dispatched(
+    make_post: Any, scan: Any, broker: Any, refuse: Any, caplog: pytest.LogCaptureFixture, due_in: timedelta
+) -> None:
+    before, held, after = (make_post(due_in) for _ in range(3))
+    refuse(held)
+
+    scan()
+
+    assert sorted(broker.sent) == [before, after]
+    assert f"post {held} cannot be dispatched: not mine" in caplog.text
+
+
+def test_a_post_that_a_trigger_of_its_owner_holds_fast_keeps_no_other_from_being_prepared(
+    make_post: Any, broker: Broker, refuse: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    held, other = make_post(HOUR), make_post(HOUR)
+    refuse(held)
+
+    assert scanning.begin_preparing({"stub": 2 * HOUR}) == 1
+    assert scanning.dispatch_preparations(lambda post: broker.send(post, SECOND), room=9) == 1
+
+    assert broker.sent == [other]
+    assert f"post {held} cannot be begun to be prepared: not mine" in caplog.text
+
+
+def test_a_post_that_a_trigger_of_its_owner_holds_fast_keeps_no_other_from_being_missed(
+    make_post: Any, post_row: Any, refuse: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    held, other = make_post(-2 * DAY), make_post(-2 * DAY)
+    refuse(held)
+
+    assert scanning.end_missed_posts(DAY, tell_nobody) == 1
+
+    assert [post_row(post)["status"] for post in (held, other)] == ["Scheduled", "Missed"]
+    assert f"post {held} cannot be ended as too late: not mine" in caplog.text
+
+
 def test_mending_waits_for_no_one_who_holds_a_row(
     make_post: Any, factories: Factories, stage: Stage, post_row: Any
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from autoposter.database import execute, row, rows, single_statement
 from autoposter.store import DUE, NOT_CLAIMED, NOT_DISPATCHED, NOT_TOO_LATE
@@ -53,16 +54,35 @@ class TooLate:
     """The last attempt that promised a call: the post is `Failed`.  None: there was none, and the post is `Missed`."""
 
 
-def mark_on_time(*, max_lateness: timedelta | None, limit: int = BATCH) -> list[Dispatched]:
+_ON_TIME = f"p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s and {NOT_DISPATCHED}"
+
+_OVERDUE = f"""p.due_at <= now() - %(overdue)s
+           and ({NOT_DISPATCHED}
+                or p.dispatched_at < now() - greatest(
+                       %(overdue)s, least(p.dispatched_at - p.due_at, %(longest_wait)s)))"""
+
+
+def mark_on_time(*, max_lateness: timedelta | None, limit: int = BATCH, only: int | None = None) -> list[Dispatched]:
     """Mark posts that are about to be due, or have just become so, as dispatched; the oldest first.
 
-    Two scans: the second skips the rows that the first has locked, and finds them marked afterwards.
+    `only`: one of them.  Two scans: the second skips the rows that the first has locked, and finds them marked later.
     """
-    return _mark(
-        f"p.due_at > now() - %(overdue)s and p.due_at <= now() + %(horizon)s and {NOT_DISPATCHED}",
-        max_lateness=max_lateness,
-        limit=limit,
-    )
+    return _mark(_ON_TIME, max_lateness, limit, only)
+
+
+def find_on_time(*, max_lateness: timedelta | None, limit: int = BATCH) -> list[int]:
+    """The posts that `mark_on_time` would mark."""
+    return _find(_ON_TIME, max_lateness, limit)
+
+
+def mark_overdue(*, max_lateness: timedelta | None, limit: int, only: int | None = None) -> list[Dispatched]:
+    """Mark posts that are overdue as dispatched, again if need be; the oldest first.  Two scans: as above."""
+    return _mark(_OVERDUE, max_lateness, limit, only)
+
+
+def find_overdue(*, max_lateness: timedelta | None, limit: int) -> list[int]:
+    """The posts that `mark_overdue` would mark."""
+    return _find(_OVERDUE, max_lateness, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,47 +120,51 @@ def what_waits() -> Waiting:
     return Waiting(**found)
 
 
-def mark_overdue(*, max_lateness: timedelta | None, limit: int) -> list[Dispatched]:
-    """Mark posts that are overdue as dispatched, again if need be; the oldest first.  Two scans: as above."""
-    return _mark(
-        f"""p.due_at <= now() - %(overdue)s
-           and ({NOT_DISPATCHED}
-                or p.dispatched_at < now() - greatest(
-                       %(overdue)s, least(p.dispatched_at - p.due_at, %(longest_wait)s)))""",
-        max_lateness=max_lateness,
-        limit=limit,
-    )
-
-
-def _mark(when: str, *, max_lateness: timedelta | None, limit: int) -> list[Dispatched]:
+def _mark(when: str, max_lateness: timedelta | None, limit: int, only: int | None) -> list[Dispatched]:
     with single_statement():
         found = rows(
             f"""
             with due as (
+                {_found(when)}
+            )
+            update post_instance p set dispatched_for = p.due_at, dispatched_at = now()
+              from due where p.id = due.id
+            returning p.id as post_id, p.channel_account_id as account_id, p.due_at""",
+            _asked(max_lateness, limit, only),
+        )
+    return sorted((Dispatched(**each) for each in found), key=lambda each: each.due_at)
+
+
+def _find(when: str, max_lateness: timedelta | None, limit: int) -> list[int]:
+    with single_statement():
+        return [int(each["id"]) for each in rows(_found(when), _asked(max_lateness, limit, None))]
+
+
+def _found(when: str) -> str:
+    return f"""
                 select p.id
                   from post_instance p
                   join channel_account a on a.id = p.channel_account_id
                  where {DUE} and {NOT_TOO_LATE} and {when}
+                   and (%(only)s::bigint is null or p.id = %(only)s)
                    and a.status <> 'disabled'
                    and (p.prepare_at is null or p.prepared_key is null or p.prepare_at < now() - %(given_up)s)
                    and {NOT_CLAIMED}
                  order by p.due_at
                  limit %(limit)s
-                   for update of p skip locked
-            )
-            update post_instance p set dispatched_for = p.due_at, dispatched_at = now()
-              from due where p.id = due.id
-            returning p.id as post_id, p.channel_account_id as account_id, p.due_at""",
-            {
-                "max_lateness": max_lateness,
-                "horizon": HORIZON,
-                "overdue": OVERDUE,
-                "longest_wait": LONGEST_WAIT,
-                "given_up": PREPARING_GIVEN_UP,
-                "limit": limit,
-            },
-        )
-    return sorted((Dispatched(**each) for each in found), key=lambda each: each.due_at)
+                   for update of p skip locked"""
+
+
+def _asked(max_lateness: timedelta | None, limit: int, only: int | None) -> dict[str, Any]:
+    return {
+        "max_lateness": max_lateness,
+        "horizon": HORIZON,
+        "overdue": OVERDUE,
+        "longest_wait": LONGEST_WAIT,
+        "given_up": PREPARING_GIVEN_UP,
+        "limit": limit,
+        "only": only,
+    }
 
 
 def take_back(post_ids: Collection[int]) -> None:
@@ -201,10 +225,27 @@ def mark_looks(limit: int = LOOKS) -> list[int]:
         ]
 
 
-def end_missed(max_lateness: timedelta, limit: int = BATCH) -> list[TooLate]:
+_LATE = f"""
+                    select p.id, (select max(j.id) from publish_job j
+                                   where j.post_instance_id = p.id and j.intent_at is not null) as job_id
+                      from post_instance p
+                      join channel_account a on a.id = p.channel_account_id
+                     where {DUE}
+                       and (%(only)s::bigint is null or p.id = %(only)s)
+                       and p.due_at <= now()
+                       and p.scheduled_for <= now() - %(max_lateness)s
+                       and a.status <> 'disabled'
+                       and not exists (select from publish_job j where j.post_instance_id = p.id
+                                          and j.status in ('running', 'unknown', 'completed'))
+                     order by p.due_at limit %(limit)s
+                       for update of p skip locked"""
+
+
+def end_missed(max_lateness: timedelta, limit: int = BATCH, only: int | None = None) -> list[TooLate]:
     """End posts that are later than `max_lateness`: `Missed`, or `Failed` if an attempt ever promised a call.
 
     Planned slots, switched-off posts and those of disabled accounts are left alone, and what is being attempted.
+    `only`: one of them.
     """
     with single_statement():
         return [
@@ -212,18 +253,7 @@ def end_missed(max_lateness: timedelta, limit: int = BATCH) -> list[TooLate]:
             for found in rows(
                 f"""
                 with late as (
-                    select p.id, (select max(j.id) from publish_job j
-                                   where j.post_instance_id = p.id and j.intent_at is not null) as job_id
-                      from post_instance p
-                      join channel_account a on a.id = p.channel_account_id
-                     where {DUE}
-                       and p.due_at <= now()
-                       and p.scheduled_for <= now() - %(max_lateness)s
-                       and a.status <> 'disabled'
-                       and not exists (select from publish_job j where j.post_instance_id = p.id
-                                          and j.status in ('running', 'unknown', 'completed'))
-                     order by p.due_at limit %(limit)s
-                       for update of p skip locked
+                    {_LATE}
                 )
                 update post_instance p
                    set status = case when late.job_id is null then 'Missed' else 'Failed' end,
@@ -231,6 +261,13 @@ def end_missed(max_lateness: timedelta, limit: int = BATCH) -> list[TooLate]:
                        retry_at = null
                   from late where p.id = late.id and p.status = 'Scheduled'
                 returning p.id as post_id, late.job_id""",
-                {"max_lateness": max_lateness, "limit": limit},
+                {"max_lateness": max_lateness, "limit": limit, "only": only},
             )
         ]
+
+
+def find_missed(max_lateness: timedelta, limit: int = BATCH) -> list[int]:
+    """The posts that `end_missed` would end."""
+    with single_statement():
+        found = rows(_LATE, {"max_lateness": max_lateness, "limit": limit, "only": None})
+    return [int(each["id"]) for each in found]

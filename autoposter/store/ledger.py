@@ -37,47 +37,62 @@ _SAYS = f"""
                          limit 1"""
 
 
-def mend(max_attempts: int, limit: int = 1000) -> list[tuple[int, str, str]]:
-    """Put posts back to what their jobs say; returns each with what was found and what it became.
+#: A post (`p`) with what its jobs say (`j`), where that is not what stands there.
+_STRAY = f"""
+                      from post_instance p left join lateral ({_SAYS}) j on true
+                     where {{which}}
+                       and (j.becomes in ('Posted', 'Unconfirmed') and j.becomes <> p.status
+                            or p.status = 'Unconfirmed' and j.becomes <> p.status
+                            or p.status = 'Publishing' and j.becomes is distinct from p.status)"""
+
+
+def strays(max_attempts: int, limit: int = 1000) -> list[int]:
+    """The posts that do not stand as their jobs say.
+
+    Found by the time of their last write, or among what is overdue, so that the cost does not grow with the table.
+    """
+    which = f"p.id = any (array({_SUSPECTS}))"
+    with single_statement():
+        found = rows(
+            f"select p.id {_STRAY.format(which=which)} limit %(limit)s",
+            {"look_back": LOOK_BACK, "limit": limit, "passing": list(PASSING), "max_attempts": max_attempts},
+        )
+    return [int(each["id"]) for each in found]
+
+
+def mend(post_id: int, max_attempts: int) -> tuple[str, str] | None:
+    """Put a post back to what its jobs say; what was found and what it became.  None: it is none, or somebody holds it.
 
     Posts that are not `Posted` although a job completed follow their receipt, and those whose outcome nobody looks for
     any more are `Unconfirmed`, whatever was written there: a person must know.  `Publishing` and `Unconfirmed` ones
     follow their open job, or without one their last: `Failed` after a lasting failure, a person's "not posted" or the
-    last attempt of their budget, else due anew (nothing of them is under way).  Found by the time of their last write,
-    or among what is overdue, so that the cost does not grow with the table.  A settle that runs meanwhile moves job and
-    post in one statement: this sees both before, or both after.
+    last attempt of their budget, else due anew (nothing of them is under way).  A settle that runs meanwhile moves job
+    and post in one statement: this sees both before, or both after.
     """
+    which = "p.id = %(id)s"
     with single_statement():
-        return [
-            (int(found["id"]), str(found["was"]), str(found["status"]))
-            for found in rows(
-                f"""
-                with stray as (
-                    select p.id, p.status as was, j.*
-                      from post_instance p left join lateral ({_SAYS}) j on true
-                     where p.id = any (array({_SUSPECTS}))
-                       and (j.becomes in ('Posted', 'Unconfirmed') and j.becomes <> p.status
-                            or p.status = 'Unconfirmed' and j.becomes <> p.status
-                            or p.status = 'Publishing' and j.becomes is distinct from p.status)
-                     limit %(limit)s
-                       for update of p skip locked
-                )
-                update post_instance p
-                   set status = coalesce(j.becomes, 'Scheduled'), dispatched_for = null,
-                       posted_at = case when j.becomes = 'Posted' then j.ended_at else p.posted_at end,
-                       platform_post_id = case when j.becomes = 'Posted' then j.platform_post_id
-                                               else p.platform_post_id end,
-                       permalink = case when j.becomes = 'Posted' then j.permalink else p.permalink end,
-                       last_error = case j.becomes when 'Posted' then null
-                                                   when 'Failed' then coalesce(j.error, p.last_error)
-                                                   else p.last_error end,
-                       retry_at = case when j.becomes in ('Posted', 'Failed') then null else p.retry_at end
-                  from stray j
-                 where p.id = j.id and p.status = j.was
-                returning p.id, j.was, p.status""",
-                {"look_back": LOOK_BACK, "limit": limit, "passing": list(PASSING), "max_attempts": max_attempts},
+        mended = row(
+            f"""
+            with stray as (
+                select p.id, p.status as was, j.* {_STRAY.format(which=which)}
+                   for update of p skip locked
             )
-        ]
+            update post_instance p
+               set status = coalesce(j.becomes, 'Scheduled'), dispatched_for = null,
+                   posted_at = case when j.becomes = 'Posted' then j.ended_at else p.posted_at end,
+                   platform_post_id = case when j.becomes = 'Posted' then j.platform_post_id
+                                           else p.platform_post_id end,
+                   permalink = case when j.becomes = 'Posted' then j.permalink else p.permalink end,
+                   last_error = case j.becomes when 'Posted' then null
+                                               when 'Failed' then coalesce(j.error, p.last_error)
+                                               else p.last_error end,
+                   retry_at = case when j.becomes in ('Posted', 'Failed') then null else p.retry_at end
+              from stray j
+             where p.id = j.id and p.status = j.was
+            returning j.was, p.status""",
+            {"id": post_id, "passing": list(PASSING), "max_attempts": max_attempts},
+        )
+    return (str(mended["was"]), str(mended["status"])) if mended else None
 
 
 def restore_from_ledger(post_id: int) -> str | None:

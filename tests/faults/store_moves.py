@@ -13,7 +13,7 @@ from faults.judged_store import Act, Changes, JudgedStore, LookAct
 
 from autoposter import lifecycle
 from autoposter.lifecycle import ErrorKind, Refused, Unknown
-from autoposter.store import claims, dispatch, intents, jobs, leases, ledger, looks, posts
+from autoposter.store import claims, dispatch, intents, jobs, leases, looks, posts
 from autoposter.store.leases import Expired
 from autoposter.store.posts import Resolution
 from autoposter.store.snapshots import Attempt
@@ -200,7 +200,7 @@ class StoreMoves(JudgedStore):
         """What another program wrote differently."""
         right = {post: says for post in self.posts if (says := verdicts.is_mended(self.books, post))}
         changes = {("post", post): self._mended(post, says) for post, says in right.items()}
-        won = {post: says for post, _, says in ledger.mend(moves.POLICY.max_attempts)}
+        won = {post: says for post, _, says in moves.mend_all(moves.POLICY.max_attempts)}
         assert won == right, f"mended: {won}, not {right}"
         self.judge("mend", won, right, changes)
 
