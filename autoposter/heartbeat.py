@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from queue import SimpleQueue
 
-from autoposter.database import OwnConnection, database_time
+from autoposter.database import OwnConnection
 from autoposter.duty import BEAT
 from autoposter.recovery import take_over_expired
 from autoposter.store import leases
@@ -52,7 +52,7 @@ class Heartbeat:
         return BEAT
 
     def _beat(self, started: float) -> None:
-        self._bench.clock.measure(database_time)
+        is_over = self._look()
         if started - self._last_renewal >= RENEWAL.total_seconds() or self._unbroken_since is None:
             if held := self._bench.leases.to_renew():
                 leases.renew(held, worker=self._bench.worker)
@@ -63,8 +63,20 @@ class Heartbeat:
         self._unbroken_since = self._unbroken_since or started
         if time.monotonic() - started > HELD_UP:
             self._unbroken_since = None  # the database stood still: nobody has renewed, and the living do so now
-        elif started - self._unbroken_since >= UNBROKEN.total_seconds():
+        elif is_over and started - self._unbroken_since >= UNBROKEN.total_seconds():
             take_over_expired(self._bench.policy, lambda event, job_id: self._untold.put((event, job_id)))
+
+    def _look(self) -> bool:
+        """Measure the clock; whether somebody's lease is over."""
+        is_over = False
+
+        def ask() -> datetime:
+            nonlocal is_over
+            now, is_over = leases.look()
+            return now
+
+        self._bench.clock.measure(ask)
+        return is_over
 
     def tell(self) -> None:
         """Announce what was taken over and ended its post, for about a second at most.

@@ -32,7 +32,7 @@ from autoposter.media import EXAMINE_LASTS
 from autoposter.outcomes import log_trace, trouble, words_of
 from autoposter.publishers import ContentRejected, Delivery, Publisher, PublishError
 from autoposter.publishing import GRACE, call, can_find, find
-from autoposter.settling import Announce, announce_nothing, settle, until_written
+from autoposter.settling import Announce, announce_nothing, settle, until_settled, until_written
 from autoposter.store import jobs, leases, looks
 from autoposter.store.jobs import Ending
 from autoposter.store.leases import Expired
@@ -239,7 +239,7 @@ def _settle_look(claimed: Look, finding: Finding, evidence: dict[str, Any], benc
             until_written(lambda: jobs.settle_look(ending, look_at=at))
         case GiveUp():
             ending = _ending(claimed, evidence)
-            if until_written(lambda: jobs.give_up_looking(ending)):
+            if until_settled(jobs.give_up_looking, ending, f"that nobody knows of post {attempt.post_id}"):
                 log.error("post %s is Unconfirmed: nobody can tell whether it was published", attempt.post_id)
                 bench.announce("autoposter_post_unconfirmed", attempt.job_id)
 

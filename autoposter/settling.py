@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from autoposter import lifecycle
-from autoposter.database import DATABASE_AWAY, UNWRITABLE
+from autoposter.database import DATABASE_AWAY, REFUSING, UNWRITABLE
 from autoposter.lifecycle import (
     Confirmed,
     ErrorKind,
@@ -77,12 +78,12 @@ def settle(
             if _settle_receipt(attempt, outcome, ended_at or attempt.due_at, evidence):
                 announce("autoposter_post_published", attempt.job_id)
         case Unknown():
-            if until_written(lambda: jobs.settle_unknown(ending), what):
+            if until_settled(jobs.settle_unknown, ending, what):
                 log.error("post %s on %s: it may have been published: %s", *_which(attempt), outcome.message)
             else:
                 _lost(attempt, outcome)
         case Refused() | Withdrawn():
-            if until_written(lambda: jobs.settle_refusal(ending), what):
+            if until_settled(jobs.settle_refusal, ending, what):
                 _log_refusal(attempt, outcome, settlement, policy)
                 if settlement.post is Status.FAILED:
                     announce("autoposter_post_failed", attempt.job_id)
@@ -125,9 +126,8 @@ T = TypeVar("T")
 def until_written(write: Callable[[], T], what: str = "an outcome") -> T:
     """Repeat a move until the database has taken it; returns its verdict.  The log says `what` waits.
 
-    Whatever the database says is trouble of our own, and never the end of a post: what a trigger of the owner's refuses
-    waits for the owner, for no lease could write it either, and a receipt is known here only.  Raises what no database
-    would ever take: repeated, it would hold the thread and its lease for ever; so the lease decides.
+    Whatever the database says is trouble of our own, and never the end of a post.  Raises what no database would ever
+    take: repeated, it would hold the thread and its lease for ever; so the lease decides.
     """
     told = False
     while True:
@@ -143,11 +143,33 @@ def until_written(write: Callable[[], T], what: str = "an outcome") -> T:
             time.sleep(TRY_AGAIN.total_seconds())
 
 
+End = TypeVar("End", Ending, Receipt)
+
+
+def until_settled(settle: Callable[[End], bool], end: End, what: str) -> bool:
+    """Repeat a settlement until the database has taken it; returns its verdict.  Raises as `until_written`.
+
+    Where it refuses to move the post, as a trigger of its owner's can, the job is settled alone: it is the truth about
+    what was sent, and the post follows it as soon as it can be moved.  To wait for the owner would hold the thread.
+    """
+
+    def move() -> bool:
+        try:
+            return settle(end)
+        except (*DATABASE_AWAY, *UNWRITABLE):
+            raise
+        except REFUSING as error:
+            log.error("%s is kept on its job, for its post cannot be moved: %s", what, error)
+            return settle(replace(end, post_follows=False))
+
+    return until_written(move, what)
+
+
 def _settle_receipt(attempt: Attempt, receipt: Confirmed, posted_at: datetime, evidence: dict[str, Any]) -> bool:
     # Named in the log while it waits: a process that ends first loses it, and only a person could still enter it.
     what = f"the receipt ({receipt.platform_post_id}) of post {attempt.post_id} on {_account(attempt)}"
     written = Receipt(attempt.job_id, receipt.platform_post_id, receipt.permalink, posted_at, evidence)
-    if _together(written) or until_written(lambda: jobs.settle_receipt(written), what):
+    if _together(written) or until_settled(jobs.settle_receipt, written, what):
         late = (posted_at - attempt.due_at) / timedelta(milliseconds=1)
         log.info("post %s is Posted on %s as %s, %.0f ms late", *_which(attempt), receipt.platform_post_id, late)
         return True

@@ -116,6 +116,7 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
         lambda _: ledger.strays(max_attempts=8),
         {"post_instance_due", "post_instance_unsettled", "publish_job_post_instance_id_attempt_key"},
     ),
+    "leases.look": (lambda _: leases.look(), {"publish_job_lease"}),
     "expired": (lambda _: leases.expired(limit=5), {"publish_job_lease"}),
     "claim": (lambda full: moves.claim(full.post(-timedelta(seconds=1))), {"post_instance_pkey"}),
     "claim_free": (

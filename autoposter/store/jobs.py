@@ -30,6 +30,8 @@ class Ending:
     error_kind: ErrorKind | None = None
     error: str | None = None
     evidence: dict[str, Any] | None = None
+    post_follows: bool = True
+    """False: the job alone is written; `ledger.mend` moves the post when it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Receipt:
     posted_at: datetime
     """The database's time when the answer had arrived."""
     evidence: dict[str, Any]
+    post_follows: bool = True
+    """As of an `Ending`."""
 
 
 #: A job (`j`) that a receipt may complete.
@@ -76,6 +80,7 @@ def settle_receipt(receipt: Receipt) -> bool:
     who resolves, and a second receipt: a job that has ended keeps that end; see `keep_late_receipt`.
     Raises OperationalError where somebody holds the post's row, as all settlements do.
     """
+    then = _posted("%(posted_at)s") if receipt.post_follows else "select id from job"
     with single_statement():
         return bool(
             row(
@@ -86,7 +91,7 @@ def settle_receipt(receipt: Receipt) -> bool:
                      where j.id = %(job_id)s and {_NOT_ENDED}
                     returning j.id, j.post_instance_id, j.platform_post_id, j.permalink
                 )
-                {_posted("%(posted_at)s")}""",
+                {then}""",
                 asdict(receipt) | {"evidence": json.dumps(receipt.evidence)},
             )
         )
@@ -185,10 +190,11 @@ def settle_refusal(ending: Ending) -> bool:
                                            when %(retry_in)s::interval is null then p.retry_at
                                            else now() + %(retry_in)s end,
                            dispatched_for = null
-                      from job where {STILL_CLAIMED}
+                      from job where {STILL_CLAIMED} and %(post_follows)s
                 ), changed as (
                     update post_instance p set dispatched_for = null
                       from job where p.id = job.post_instance_id and p.status = 'Scheduled' and not ({STILL_CLAIMED})
+                       and %(post_follows)s
                 )
                 select id from job""",
                 _written(ending) | {"post_status": post, "retry_in": ending.settlement.retry_in},
@@ -225,7 +231,8 @@ def give_up_looking(ending: Ending) -> bool:
 
 
 def _keep_unknown(ending: Ending, job: str, *, post: str | None, look_at: datetime | None = None) -> bool:
-    move_post = f"update post_instance p set {post} from job where {STILL_CLAIMED}" if post else "select"
+    set_post = f"update post_instance p set {post} from job where {STILL_CLAIMED} and %(post_follows)s"
+    move_post = set_post if post else "select"
     with single_statement():
         return bool(
             row(
@@ -252,4 +259,5 @@ def _written(ending: Ending) -> dict[str, Any]:
         "error": ending.error,
         "ended_at": ending.ended_at,
         "evidence": json.dumps(ending.evidence or {}),
+        "post_follows": ending.post_follows,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from autoposter.database import row, rows, single_statement
 from autoposter.lifecycle import Settlement
@@ -41,6 +41,19 @@ def renew(job_ids: Collection[int], *, worker: str) -> set[int]:
                 {"lease": LEASE, "ids": list(job_ids), "worker": worker},
             )
         }
+
+
+def look() -> tuple[datetime, bool]:
+    """The database's clock, and whether a lease is over: all that most beats of a heart ask."""
+    with single_statement():
+        found = row(
+            """
+            select clock_timestamp() as now,
+                   coalesce(min(lease_until) < now(), false) as over
+              from publish_job where status = 'running'"""
+        )
+    assert found
+    return found["now"], found["over"]
 
 
 @dataclass(frozen=True, slots=True)
