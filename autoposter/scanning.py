@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from autoposter.clock import Clock
 from autoposter.database import DATABASE_AWAY, REFUSING
-from autoposter.store import dispatch, ledger, preparations
+from autoposter.store import Which, dispatch, ledger, preparations
 from autoposter.store.dispatch import Dispatched
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,13 @@ FRUITLESS_SHARE = 0.05
 
 #: And never longer than this: a look that the database held up for seconds says nothing about the next one.
 LONGEST_PACE = timedelta(seconds=5)
+
+
+#: A post that the database did not let be moved is left alone for so long.
+LEFT_ALONE = timedelta(minutes=5)
+
+#: So long a scan goes on with posts one by one.
+ONE_BY_ONE = timedelta(seconds=2)
 
 
 class Pace:
@@ -128,22 +135,49 @@ def _overdue(room: int, max_lateness: timedelta | None, pace: Pace) -> list[Disp
     return found
 
 
-def _moved(move: Callable[..., list[T]], find: Callable[[], list[int]], what: str) -> list[T]:
+class _Refusals:
+    """The posts that the database did not let be moved, so that they hide no others and cost nothing for a while."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, int], float] = {}
+
+    def note(self, what: str, post_id: int) -> None:
+        """Leave a post alone."""
+        self._until[what, post_id] = time.monotonic() + LEFT_ALONE.total_seconds()
+
+    def of(self, what: str) -> list[int]:
+        """The posts that are left alone now."""
+        now = time.monotonic()
+        self._until = {refused: until for refused, until in self._until.items() if until > now}
+        return [post_id for moved, post_id in self._until if moved == what]
+
+
+_refusals = _Refusals()
+
+
+def _moved(move: Callable[[Which], list[T]], find: Callable[[Which], list[int]], what: str) -> list[T]:
     """Move posts; each by itself where the database refuses one, as a trigger of its owner's can."""
     try:
-        return move()
+        return move(Which(without=_refusals.of(what)))
     except DATABASE_AWAY:
         raise
     except REFUSING as error:
         log.debug("posts are %s one by one: %s", what, error)
     moved: list[T] = []
-    for post_id in find():
-        try:
-            moved += move(only=post_id)
-        except DATABASE_AWAY:
-            raise
-        except REFUSING as error:
-            log.error("post %s cannot be %s: %s", post_id, what, error)
+    until = time.monotonic() + ONE_BY_ONE.total_seconds()
+    while (found := find(Which(without=_refusals.of(what)))) and time.monotonic() < until:
+        refused = 0
+        for post_id in found:
+            try:
+                moved += move(Which(only=post_id))
+            except DATABASE_AWAY:
+                raise
+            except REFUSING as error:
+                refused += 1
+                _refusals.note(what, post_id)
+                log.error("post %s cannot be %s: %s", post_id, what, error)
+        if not refused:
+            break
     return moved
 
 
@@ -180,7 +214,8 @@ def dispatch_preparations(prepare: Callable[[int], None], *, room: int) -> int:
     `room`: for how many this process has threads.  More would stand in the way of what falls due before them, and who
     has finished with one goes on with the next by itself.
     """
-    posts = _moved(partial(preparations.mark, room), partial(preparations.find, room), "prepared") if room else []
+    mark, find = partial(preparations.mark, limit=room), partial(preparations.find, limit=room)
+    posts = _moved(mark, find, "prepared") if room else []
     for post_id in posts:
         prepare(post_id)
     return len(posts)
@@ -189,11 +224,8 @@ def dispatch_preparations(prepare: Callable[[int], None], *, room: int) -> int:
 def begin_preparing(ahead: Mapping[str, timedelta]) -> int:
     """Let the posts that fall due within their platform's `prepare_ahead` be prepared; returns how many."""
     windows = {platform: window for platform, window in ahead.items() if window > timedelta(0)}
-    return len(
-        _moved(
-            partial(preparations.begin, windows), partial(preparations.find_to_begin, windows), "begun to be prepared"
-        )
-    )
+    begin, find = partial(preparations.begin, ahead=windows), partial(preparations.find_to_begin, ahead=windows)
+    return len(_moved(begin, find, "begun to be prepared"))
 
 
 def end_missed_posts(max_lateness: timedelta | None, announce: Callable[[str, int], None]) -> int:
@@ -201,7 +233,9 @@ def end_missed_posts(max_lateness: timedelta | None, announce: Callable[[str, in
     if max_lateness is None:
         return 0
     ended = _moved(
-        partial(dispatch.end_missed, max_lateness), partial(dispatch.find_missed, max_lateness), "ended as too late"
+        partial(dispatch.end_missed, max_lateness=max_lateness),
+        partial(dispatch.find_missed, max_lateness=max_lateness),
+        "ended as too late",
     )
     for late in ended:
         if late.job_id is None:

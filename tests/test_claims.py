@@ -359,7 +359,7 @@ def test_a_stale_save_that_comes_too_late_for_a_claim_is_mended(
     factories.query("update post_instance set scheduled_for = now() - interval '3 days'")
 
     assert claim(post) is None
-    assert dispatch.end_missed(DAY) == []
+    assert dispatch.end_missed(max_lateness=DAY) == []
     assert moves.mend_all() == [(post, "Scheduled", "Posted")]
 
     assert is_posted_as_before(post_row(post), posted)

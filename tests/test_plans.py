@@ -107,7 +107,7 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
     "forget_hints": (lambda _: dispatch.forget_hints(), {"post_instance_due"}),
     "mark_overdue": (lambda _: dispatch.mark_overdue(max_lateness=DAY, limit=5), {"post_instance_due"}),
     "mark_looks": (lambda _: dispatch.mark_looks(limit=5), {"publish_job_look"}),
-    "end_missed": (lambda _: dispatch.end_missed(100 * DAY), {"post_instance_due"}),
+    "end_missed": (lambda _: dispatch.end_missed(max_lateness=100 * DAY), {"post_instance_due"}),
     "mend": (
         lambda full: ledger.mend(full.query("select id from post_instance where status = 'Failed' limit 1")[0][0], 8),
         {"post_instance_pkey", "publish_job_post_instance_id_attempt_key"},
@@ -146,7 +146,7 @@ STATEMENTS: dict[str, tuple[Callable[[Factories], Any], set[str]]] = {
         lambda _: leases.take_over_sent(leases.expired(limit=1)[0], "lost"),
         {"publish_job_pkey", "post_instance_pkey", "publish_job_lease"},
     ),
-    "preparations.begin": (lambda _: preparations.begin({"stub": timedelta(minutes=5)}), {"post_instance_due"}),
+    "preparations.begin": (lambda _: preparations.begin(ahead={"stub": timedelta(minutes=5)}), {"post_instance_due"}),
     "preparations.mark": (lambda _: preparations.mark(limit=5), {"post_instance_prepare"}),
     "claim_look": (
         lambda full: looks.claim_look(

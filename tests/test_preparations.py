@@ -40,7 +40,7 @@ def test_what_falls_due_first_is_prepared_first_but_what_is_being_worked_on_wait
     numbers = (3, 5, 0, 2, 4, 1)  # another order than that of their ids, and of the times when they were to be begun
     made = {number: to_prepare(make_post, order[number][0], **order[number][1]) for number in numbers}
 
-    found = [preparations.mark(1) for _ in range(7)]
+    found = [preparations.mark(limit=1) for _ in range(7)]
 
     assert found == [*([made[number]] for number in range(6)), []]
 
@@ -53,7 +53,7 @@ def test_a_process_dispatches_no_more_preparations_than_it_has_threads_for(make_
         scanning.dispatch_preparations(sent.append, room=room)
 
     assert sorted(sent) == posts[:2]
-    assert preparations.mark(9) == posts[2:]  # which others find at once
+    assert preparations.mark(limit=9) == posts[2:]  # which others find at once
 
 
 # --- When it is asked again ------------------------------------------------------------------------------------------
@@ -104,11 +104,11 @@ def test_a_due_post_whose_turn_to_be_prepared_has_not_come_is_left_to_its_attemp
     make_post: Any, due_in: timedelta
 ) -> None:
     post = to_prepare(make_post, due_in)
-    preparations.mark(9)  # and it waits behind others
+    preparations.mark(limit=9)  # and it waits behind others
 
     assert dispatched() == [post]
     assert preparations.start(post) is None
-    assert preparations.mark(9) == []
+    assert preparations.mark(limit=9) == []
 
 
 def test_a_post_whose_preparing_has_begun_is_not_dispatched_before_it_is_ready(make_post: Any) -> None:
@@ -125,17 +125,17 @@ def test_a_post_that_was_dispatched_is_not_begun_to_be_prepared_ahead(make_post:
     make_post(2 * SECOND, channel_account_id=make_account(platform="slow"))
     dispatched()
 
-    assert preparations.begin({"slow": HOUR}) == []
+    assert preparations.begin(ahead={"slow": HOUR}) == []
 
 
 def test_a_dispatched_post_that_its_owner_moves_is_prepared_ahead(make_post: Any, factories: Factories) -> None:
     post = to_prepare(make_post, 2 * SECOND)
     dispatched()
-    assert preparations.mark(9) == []
+    assert preparations.mark(limit=9) == []
 
     factories.query("update post_instance set scheduled_for = now() + interval '1 h'")
 
-    assert preparations.mark(9) == [post]
+    assert preparations.mark(limit=9) == [post]
     assert preparations.start(post) is not None
 
 
@@ -151,5 +151,5 @@ def test_what_was_set_aside_is_begun_anew_unless_something_is_prepared(
     for post in (bare, made):
         preparations.set_aside(post, "The token expired.")
 
-    assert len(preparations.begin({"slow": HOUR})) == 1
+    assert len(preparations.begin(ahead={"slow": HOUR})) == 1
     assert factories.row("post_instance", made)["prepared"] == {"upload": 7}

@@ -99,14 +99,14 @@ def post(factories: Factories) -> int:
 
 
 def begin() -> int:
-    return len(preparations.begin({"slow": Slow.prepare_ahead}))
+    return len(preparations.begin(ahead={"slow": Slow.prepare_ahead}))
 
 
 def test_a_post_within_prepare_ahead_is_begun_once(bench: Workbench, post: int, factories: Factories) -> None:
     factories.post(timedelta(hours=2), channel_account_id=factories.account(platform="slow"))
 
     assert (begin(), begin()) == (1, 0)
-    assert (preparations.mark(9), preparations.mark(9)) == ([post], [])
+    assert (preparations.mark(limit=9), preparations.mark(limit=9)) == ([post], [])
 
 
 def test_an_account_rests_when_preparing_has_nearly_used_up_its_limits(
@@ -275,7 +275,7 @@ def test_who_stops_goes_on_with_nothing(bench: Workbench, post: int, factories: 
     Preparing(bench, turns).prepare(post)
 
     assert len(Slow.calls) == 1
-    assert preparations.mark(9) == [other]  # which others find at once
+    assert preparations.mark(limit=9) == [other]  # which others find at once
 
 
 def test_a_worker_that_stops_begins_to_prepare_nothing_more(bench: Workbench, post: int) -> None:
@@ -359,7 +359,7 @@ def test_an_upload_that_takes_minutes_is_made_once(bench: Workbench, post: int, 
     assert uploading.wait(5)
     factories.query("update post_instance set prepare_at = now()")  # half a minute later
     preparing.renew()
-    found_by_others = preparations.mark(9)
+    found_by_others = preparations.mark(limit=9)
     preparing.prepare(post)  # a message that was on its way
     uploaded.set()
     first.join(5)
@@ -409,7 +409,7 @@ def test_a_post_whose_account_is_disconnected_meanwhile_ends_at_its_due_time(
         "update post_instance set scheduled_for = now() - interval '2 min', prepare_at = now() - interval '2 min'"
     )
 
-    assert preparations.mark(9) == []
+    assert preparations.mark(limit=9) == []
     assert [found.post_id for found in dispatch.mark_overdue(max_lateness=None, limit=10)] == [post]
     publish_post(post, bench)
 
@@ -423,7 +423,7 @@ def test_a_wait_is_believed_between_a_second_and_an_hour(
     bench: Workbench, factories: Factories, asked: timedelta, waits: timedelta
 ) -> None:
     post = factories.post(2 * HOUR, channel_account_id=factories.account(platform="slow"))
-    preparations.begin({"slow": 3 * HOUR})
+    preparations.begin(ahead={"slow": 3 * HOUR})
     Slow.trouble = NotReady({"upload": "new"}, retry_after=asked)
 
     Preparing(bench, Turns()).prepare(post)

@@ -657,13 +657,14 @@ def test_what_agrees_with_its_jobs_is_left_alone(make_post: Any, factories: Fact
 
 
 @pytest.fixture
-def refuse(factories: Factories) -> Iterator[Callable[[int], object]]:
-    """`refuse(post)`: let a trigger of the owner's refuse every change of a post."""
+def refuse(factories: Factories, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
+    """`refuse(*posts)`: let a trigger of the owner's refuse every change of posts."""
+    monkeypatch.setattr(scanning, "_refusals", scanning._Refusals())
     made = "create function theirs() returns trigger language plpgsql as $$ begin raise exception 'not mine'; end $$"
     factories.query(made)
-    yield lambda post: factories.query(
-        f"create trigger theirs before update on post_instance for each row when (new.id = {post})"
-        " execute function theirs()"
+    yield lambda *posts: factories.query(
+        "create trigger theirs before update on post_instance for each row"
+        f" when (new.id in ({', '.join(map(str, posts))})) execute function theirs()"
     )
     factories.query("drop function theirs cascade")
 
@@ -692,6 +693,33 @@ def test_a_post_that_a_trigger_of_its_owner_holds_fast_keeps_no_other_from_being
 
     assert sorted(broker.sent) == [before, after]
     assert f"post {held} cannot be dispatched: not mine" in caplog.text
+
+
+def test_posts_that_a_trigger_of_their_owner_holds_fast_hide_none_behind_them_and_are_told_of_once(
+    make_post: Any, scan: Any, broker: Broker, refuse: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    held, other = [make_post(-2 * HOUR) for _ in range(5)], make_post(-HOUR)
+    refuse(*held)
+
+    scan(room=2)
+    scan(room=2)
+
+    assert broker.sent == [other]
+    assert caplog.text.count("cannot be dispatched: not mine") == len(held)
+
+
+def test_a_post_that_its_owner_lets_go_again_is_dispatched(
+    make_post: Any, scan: Any, broker: Broker, refuse: Any, factories: Factories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = make_post(-HOUR)
+    refuse(held)
+    scan()
+    factories.query("drop trigger theirs on post_instance")
+    monkeypatch.setattr(scanning, "_refusals", scanning._Refusals())  # minutes later
+
+    scan()
+
+    assert broker.sent == [held]
 
 
 def test_a_post_that_a_trigger_of_its_owner_holds_fast_keeps_no_other_from_being_prepared(

@@ -1,5 +1,11 @@
 """All SQL.  Each move is one guarded statement, or one short transaction, that tells whether it won."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
 #: A post (`p`) that may be published once its time has come.
 DUE = "p.status = 'Scheduled' and p.autopost_enabled and p.content_item_id is not null"
 
@@ -20,6 +26,27 @@ STILL_CLAIMED = """p.id = job.post_instance_id and (
 
 #: What `STILL_CLAIMED` needs of a job.
 CLAIMED = "post_instance_id, scheduled_for, (content ->> 'content_item_id')::bigint as content_item_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which of the posts that a statement would move are meant."""
+
+    only: int | None = None
+    """This one."""
+    without: Collection[int] = ()
+    """All but these."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """For `ONE_OF_THEM`."""
+        return {"only": self.only, "without": list(self.without)}
+
+
+ALL = Which()
+
+#: A post (`p`) that is meant.
+ONE_OF_THEM = "(%(only)s::bigint is null or p.id = %(only)s) and p.id <> all(%(without)s::bigint[])"
 
 
 def failures_of(post_id: str, scheduled_for: str) -> str:

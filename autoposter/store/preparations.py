@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.database import execute, row, rows, single_statement, transaction
-from autoposter.store import BRIEFLY, DUE, NOT_DISPATCHED
+from autoposter.store import ALL, BRIEFLY, DUE, NOT_DISPATCHED, ONE_OF_THEM, Which
 from autoposter.store.snapshots import READ, Snapshot, snapshot_of
 
 #: A preparation that was dispatched, or of which its process last gave a sign of life, is not dispatched again for so
@@ -44,38 +44,38 @@ ASK_AGAIN = """least(now() + %(delay)s, case
 _TO_BEGIN = f"""
                 select p.id from post_instance p join channel_account a on a.id = p.channel_account_id
                  where {DUE} and p.due_at > now() and p.due_at <= now() + %(window)s
-                   and (%(only)s::bigint is null or p.id = %(only)s)
+                   and {ONE_OF_THEM}
                    and p.prepared_key is null and p.prepare_at is null and {NOT_DISPATCHED}
                    and a.platform = %(platform)s and a.status = 'active'
                  order by p.due_at limit %(limit)s
                    for update of p skip locked"""
 
 
-def begin(ahead: Mapping[str, timedelta], limit: int = 1000, only: int | None = None) -> list[int]:
+def begin(which: Which = ALL, *, ahead: Mapping[str, timedelta], limit: int = 1000) -> list[int]:
     """Let the posts that fall due within their platform's `prepare_ahead` be prepared; returns which.
 
-    `only`: one of them.  Two at once: the second finds `prepare_at` set.
+    Two at once: the second finds `prepare_at` set.
     """
     return _of_each_platform(
         f"""
         with soon as ({_TO_BEGIN})
         update post_instance p set prepare_at = now() from soon where p.id = soon.id returning p.id""",
+        which,
         ahead,
         limit,
-        only,
     )
 
 
-def find_to_begin(ahead: Mapping[str, timedelta], limit: int = 1000) -> list[int]:
+def find_to_begin(which: Which, *, ahead: Mapping[str, timedelta], limit: int = 1000) -> list[int]:
     """The posts that `begin` would let be prepared."""
-    return _of_each_platform(_TO_BEGIN, ahead, limit, None)
+    return _of_each_platform(_TO_BEGIN, which, ahead, limit)
 
 
-def _of_each_platform(sql: str, ahead: Mapping[str, timedelta], limit: int, only: int | None) -> list[int]:
+def _of_each_platform(sql: str, which: Which, ahead: Mapping[str, timedelta], limit: int) -> list[int]:
     found: list[int] = []
     for platform, window in ahead.items():
         with single_statement():
-            values = {"platform": platform, "window": window, "limit": limit, "only": only}
+            values = {**which.parameters, "platform": platform, "window": window, "limit": limit}
             found += [int(each["id"]) for each in rows(sql, values)]
     return found
 
@@ -84,34 +84,34 @@ def _of_each_platform(sql: str, ahead: Mapping[str, timedelta], limit: int, only
 _TO_PREPARE = f"""
                 select p.id from post_instance p
                  where p.prepare_at <= now() and {DUE} and {NOT_DISPATCHED}
-                   and (%(only)s::bigint is null or p.id = %(only)s)
+                   and {ONE_OF_THEM}
                    and (select a.status from channel_account a where a.id = p.channel_account_id) = 'active'
                  order by case when p.due_at <= now() + %(early)s then 1 when p.prepared_key is null then 2 else 3 end,
                           p.due_at limit %(limit)s
                    for update of p skip locked"""
 
 
-def mark(limit: int, only: int | None = None) -> list[int]:
+def mark(which: Which = ALL, *, limit: int) -> list[int]:
     """Some posts to prepare, or to ask the platform about, now; each is not found again for half a minute.
 
     What is due, or nearly, goes first; then what has not begun, for its platform may have to work on it for long; then
     what it works on already; among each of them what falls due first.  Two at once: the second skips what the first has
-    locked.  `only`: one of them.
+    locked.
     """
     with single_statement():
         found = rows(
             f"""
             with due as ({_TO_PREPARE})
             update post_instance p set prepare_at = now() + %(pause)s from due where p.id = due.id returning p.id""",
-            {"limit": limit, "pause": PAUSE, "early": EARLY, "only": only},
+            {**which.parameters, "limit": limit, "pause": PAUSE, "early": EARLY},
         )
     return [int(each["id"]) for each in found]
 
 
-def find(limit: int) -> list[int]:
+def find(which: Which, *, limit: int) -> list[int]:
     """The posts that `mark` would mark."""
     with single_statement():
-        found = rows(_TO_PREPARE, {"limit": limit, "early": EARLY, "only": None})
+        found = rows(_TO_PREPARE, {**which.parameters, "limit": limit, "early": EARLY})
     return [int(each["id"]) for each in found]
 
 

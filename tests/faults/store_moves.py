@@ -214,7 +214,7 @@ class StoreMoves(JudgedStore):
         """What came too late."""
         right = {post: says for post in self.posts if (says := verdicts.is_missed(self.books, post))}
         changes = {("post", p): {"status": says, "last_error": ANY, "retry_at": None} for p, says in right.items()}
-        ended = dispatch.end_missed(verdicts.MAX_LATENESS)
+        ended = dispatch.end_missed(max_lateness=verdicts.MAX_LATENESS)
         won = {post.post_id: "Failed" if post.job_id else "Missed" for post in ended}
         assert won == right, f"missed: {won}, not {right}"
         self.judge("missed", won, right, changes)
