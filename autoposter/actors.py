@@ -84,6 +84,7 @@ validations = validating.Validating()
 
 def dispatch() -> scanning.Found:
     """Find what is due and put it on the broker; then what is less urgent, which must not keep that from being done."""
+    preparing.renew()
     if broker.hints_were_lost:
         broker.hints_were_lost = False
         scanning.dispatch_again()
@@ -104,7 +105,6 @@ def dispatch() -> scanning.Found:
         scanning.dispatch_looks(look.send)
     if waits.preparations:
         scanning.dispatch_preparations(prepare.send, room=turns.room)
-    preparing.renew()
     return found
 
 

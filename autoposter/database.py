@@ -47,8 +47,11 @@ DATABASE_AWAY = (
 #: conflict, a cancellation (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 ROLLED_BACK = {"55P03", "40P01", "40001", "57014"}
 
-#: What is raised where the database refuses a row, as a trigger of its owner's can.  Ask for `DATABASE_AWAY` first.
-REFUSING = peewee.DatabaseError
+#: Whatever the database may say; `is_refused` tells what is about a row.
+DATABASE_ERROR = (peewee.PeeweeException, psycopg2.Error)
+
+#: Classes of what it says that are about no row: connections, rights, transactions, the schema, resources, the server.
+ABOUT_NO_ROW = {"08", "0A", "25", "26", "28", "2D", "3D", "40", "42", "53", "57", "58", "F0", "XX"}
 
 #: What reading a row raises that no Python value can hold: a number of 5,000 digits, a hole of 3,000 levels.  Of these,
 #: `MaxConnectionsExceeded` (a ValueError) says nothing about a row: ask for `DATABASE_AWAY` first.
@@ -60,7 +63,21 @@ UNWRITABLE = (peewee.DataError, *UNREADABLE)
 
 def was_rolled_back(error: BaseException) -> bool:
     """Whether the database itself said that nothing of the statement stays; False: it may have been committed."""
-    return getattr(getattr(error, "orig", error), "pgcode", None) in ROLLED_BACK
+    return _code(error) in ROLLED_BACK
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the database refused a row, as a trigger or constraint of its owner's can: it would take another.
+
+    Ask for it before `DATABASE_AWAY` and `UNWRITABLE`: a trigger may raise what stands among them.
+    """
+    code = _code(error)
+    return code is not None and code not in ROLLED_BACK and code[:2] not in ABOUT_NO_ROW
+
+
+def _code(error: BaseException) -> str | None:
+    code: str | None = getattr(getattr(error, "orig", error), "pgcode", None)
+    return code
 
 
 class _Adapter(peewee.Psycopg2Adapter):

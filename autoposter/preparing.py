@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.assembling import Unequipped, examine_media, publisher_class
-from autoposter.database import DATABASE_AWAY, UNREADABLE
+from autoposter.database import DATABASE_AWAY, DATABASE_ERROR, UNREADABLE, is_refused, reason_away
 from autoposter.lifecycle import LONGEST_RETRY_AFTER, ErrorKind, Refused, retry_delay
 from autoposter.media import EXAMINE_LASTS
 from autoposter.outcomes import before_the_call, log_trace
@@ -72,6 +72,10 @@ class Preparing:
             self._go_on()
         except DATABASE_AWAY as error:
             log.warning("preparing post %s waits for the database: %s", post_id, error)
+        except DATABASE_ERROR as error:
+            if not is_refused(error):
+                raise
+            log.error("post %s cannot be prepared, or another one: %s", post_id, reason_away(error))
 
     def _go_on(self) -> None:
         """Whoever has finished goes on with what falls due first, and waits for no scan."""
@@ -81,8 +85,13 @@ class Preparing:
     def renew(self) -> None:
         """Keep the other processes from preparing too what is being uploaded here, however long it takes."""
         with self._lock:  # who has done meanwhile waits, lest this overwrites when to ask again
-            if self._under_way:
-                preparations.renew(self._under_way)
+            try:
+                if self._under_way:
+                    preparations.renew(self._under_way)
+            except DATABASE_ERROR as error:
+                if not is_refused(error):
+                    raise
+                log.error("others may prepare too what is prepared here: %s", reason_away(error))
 
     @contextmanager
     def _asking(self, post_id: int) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import Any
 from autoposter import lifecycle, refreshing
 from autoposter.assembling import Unequipped, examine_media, publisher_class, validated
 from autoposter.clock import Stopwatch
-from autoposter.database import DATABASE_AWAY, UNREADABLE
+from autoposter.database import DATABASE_AWAY, DATABASE_ERROR, UNREADABLE, is_refused, reason_away
 from autoposter.lifecycle import (
     INTENT_LASTS,
     AccountStatus,
@@ -54,6 +54,10 @@ def publish_post(post_id: int, bench: Workbench) -> None:
             carry_out(attempt, bench)
     except DATABASE_AWAY as error:
         log.warning("post %s waits for the database: %s", post_id, error)
+    except DATABASE_ERROR as error:
+        if not is_refused(error):
+            raise
+        log.error("post %s cannot be moved, and is left to its lease: %s", post_id, reason_away(error))
 
 
 def _claim(post_id: int, bench: Workbench) -> Attempt | None:
@@ -124,6 +128,11 @@ def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:
     except DATABASE_AWAY as error:
         # Whether it is committed or not, nothing is sent: that much is known, and can be written later.
         return Refused(ErrorKind.TRANSIENT, f"The database did not confirm the intent: {clean(error)}")
+    except DATABASE_ERROR as error:
+        if not is_refused(error):
+            raise
+        why = f"The database refuses that it is published: {clean(reason_away(error))}"
+        return Withdrawn(why, retry_in=bench.policy.backoff(attempt.attempt), is_told=True)
     bench.clock.hold_until(attempt.due_at)
     if since_intent.elapsed >= INTENT_LASTS:
         return Refused(ErrorKind.TRANSIENT, "The worker was held up between its intent and the call; nothing was sent.")

@@ -16,7 +16,7 @@ from typing import Any
 from autoposter import lifecycle
 from autoposter.assembling import Unequipped, examine_media, publisher_class
 from autoposter.clock import Stopwatch
-from autoposter.database import DATABASE_AWAY, REFUSING, UNREADABLE
+from autoposter.database import DATABASE_AWAY, DATABASE_ERROR, UNREADABLE, is_refused, reason_away
 from autoposter.lifecycle import (
     Case,
     Confirmed,
@@ -58,10 +58,12 @@ def take_over_expired(policy: RetryPolicy, announce: Announce = announce_nothing
     for lost in leases.expired():
         try:
             won += _take_over(lost, policy, announce)
-        except DATABASE_AWAY:
-            raise
-        except REFUSING as error:
-            log.error("post %s cannot be taken over from the worker %s: %s", lost.post_id, lost.worker, error)
+        except DATABASE_ERROR as error:
+            if not is_refused(error):
+                raise
+            log.error(
+                "post %s cannot be taken over from the worker %s: %s", lost.post_id, lost.worker, reason_away(error)
+            )
     return won
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from autoposter.clock import Clock
-from autoposter.database import DATABASE_AWAY, REFUSING
+from autoposter.database import DATABASE_AWAY, DATABASE_ERROR, is_refused, reason_away
 from autoposter.store import Which, dispatch, ledger, preparations
 from autoposter.store.dispatch import Dispatched
 
@@ -49,7 +49,7 @@ LONGEST_PACE = timedelta(seconds=5)
 
 
 #: A post that the database did not let be moved is left alone for so long.
-LEFT_ALONE = timedelta(minutes=5)
+LEFT_ALONE = timedelta(minutes=1)
 
 #: So long a scan goes on with posts one by one.
 ONE_BY_ONE = timedelta(seconds=2)
@@ -156,29 +156,39 @@ _refusals = _Refusals()
 
 
 def _moved(move: Callable[[Which], list[T]], find: Callable[[Which], list[int]], what: str) -> list[T]:
-    """Move posts; each by itself where the database refuses one, as a trigger of its owner's can."""
+    """Move posts; each by itself where the database refuses one, as a trigger of its owner's can.
+
+    Raises what says that the database is away, unless some were moved: whoever moved them must hear of it.
+    """
     try:
         return move(Which(without=_refusals.of(what)))
-    except DATABASE_AWAY:
-        raise
-    except REFUSING as error:
-        log.debug("posts are %s one by one: %s", what, error)
+    except DATABASE_ERROR as error:
+        if not is_refused(error):
+            raise
     moved: list[T] = []
     until = time.monotonic() + ONE_BY_ONE.total_seconds()
-    while (found := find(Which(without=_refusals.of(what)))) and time.monotonic() < until:
-        refused = 0
-        for post_id in found:
-            try:
-                moved += move(Which(only=post_id))
-            except DATABASE_AWAY:
-                raise
-            except REFUSING as error:
-                refused += 1
-                _refusals.note(what, post_id)
-                log.error("post %s cannot be %s: %s", post_id, what, error)
-        if not refused:
-            break
+    try:
+        while time.monotonic() < until and _move_each(move, find(Which(without=_refusals.of(what))), what, moved):
+            pass
+    except DATABASE_AWAY:
+        if not moved:
+            raise
     return moved
+
+
+def _move_each(move: Callable[[Which], list[T]], found: Sequence[int], what: str, moved: list[T]) -> bool:
+    """Move these posts into `moved`.  Whether some were refused: others may have stood behind them."""
+    refused = False
+    for post_id in found:
+        try:
+            moved += move(Which(only=post_id))
+        except DATABASE_ERROR as error:
+            if not is_refused(error):
+                raise
+            refused = True
+            _refusals.note(what, post_id)
+            log.error("post %s cannot be %s: %s", post_id, what, reason_away(error))
+    return refused
 
 
 def _send_all(due: Sequence[tuple[Dispatched, Send]], clock: Clock) -> None:
@@ -196,7 +206,14 @@ def _send_all(due: Sequence[tuple[Dispatched, Send]], clock: Clock) -> None:
 
 def dispatch_again() -> None:
     """Let the next look find again what is near and was dispatched: its messages are lost."""
-    if forgotten := dispatch.forget_hints():
+    try:
+        forgotten = dispatch.forget_hints()
+    except DATABASE_ERROR as error:
+        if not is_refused(error):
+            raise
+        log.warning("messages were lost with the broker; the posts are dispatched when they are overdue: %s", error)
+        return
+    if forgotten:
         log.warning("messages were lost with the broker: %s posts are dispatched again", forgotten)
 
 
@@ -260,10 +277,10 @@ def mend_stray_posts(max_attempts: int) -> int:
     for post_id in ledger.strays(max_attempts):
         try:
             moved = ledger.mend(post_id, max_attempts)
-        except DATABASE_AWAY:
-            raise
-        except REFUSING as error:
-            log.error("post %s cannot be put back to what its jobs say: %s", post_id, error)
+        except DATABASE_ERROR as error:
+            if not is_refused(error):
+                raise
+            log.error("post %s cannot be put back to what its jobs say: %s", post_id, reason_away(error))
             continue
         if moved:
             mended += 1

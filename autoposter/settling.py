@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from autoposter import lifecycle
-from autoposter.database import DATABASE_AWAY, REFUSING, UNWRITABLE
+from autoposter.database import DATABASE_AWAY, DATABASE_ERROR, UNWRITABLE, is_refused, reason_away
 from autoposter.lifecycle import (
     Confirmed,
     ErrorKind,
@@ -83,7 +83,7 @@ def settle(
             else:
                 _lost(attempt, outcome)
         case Refused() | Withdrawn():
-            if until_settled(jobs.settle_refusal, ending, what):
+            if until_written(lambda: jobs.settle_refusal(ending), what):
                 _log_refusal(attempt, outcome, settlement, policy)
                 if settlement.post is Status.FAILED:
                     announce("autoposter_post_failed", attempt.job_id)
@@ -126,8 +126,9 @@ T = TypeVar("T")
 def until_written(write: Callable[[], T], what: str = "an outcome") -> T:
     """Repeat a move until the database has taken it; returns its verdict.  The log says `what` waits.
 
-    Whatever the database says is trouble of our own, and never the end of a post.  Raises what no database would ever
-    take: repeated, it would hold the thread and its lease for ever; so the lease decides.
+    Whatever the database says is trouble of our own, and never the end of a post: what a trigger of the owner's refuses
+    waits for the owner.  Raises what no database would ever take: repeated, it would hold the thread and its
+    lease for ever; so the lease decides.
     """
     told = False
     while True:
@@ -147,20 +148,22 @@ End = TypeVar("End", Ending, Receipt)
 
 
 def until_settled(settle: Callable[[End], bool], end: End, what: str) -> bool:
-    """Repeat a settlement until the database has taken it; returns its verdict.  Raises as `until_written`.
+    """Repeat a settlement that must not be lost until it is written.  Returns and raises as `until_written`.
 
     Where it refuses to move the post, as a trigger of its owner's can, the job is settled alone: it is the truth about
-    what was sent, and the post follows it as soon as it can be moved.  To wait for the owner would hold the thread.
+    what was sent, and the post follows it (`ledger.mend`).  To wait for the owner would hold the thread, and lose a
+    receipt with the process.
     """
 
     def move() -> bool:
         try:
             return settle(end)
-        except (*DATABASE_AWAY, *UNWRITABLE):
-            raise
-        except REFUSING as error:
-            log.error("%s is kept on its job, for its post cannot be moved: %s", what, error)
-            return settle(replace(end, post_follows=False))
+        except DATABASE_ERROR as error:
+            if not is_refused(error):
+                raise
+            is_kept = settle(replace(end, post_follows=False))
+            log.error("%s is kept on its job, for its post cannot be moved: %s", what, reason_away(error))
+            return is_kept
 
     return until_written(move, what)
 

@@ -1002,6 +1002,27 @@ def test_an_intent_that_was_committed_but_not_confirmed_sends_nothing(
     assert job["intent_at"] is not None and post_row(post)["retry_at"] is not None
 
 
+def test_a_post_whose_publishing_a_trigger_of_its_owner_refuses_is_told_and_waits(
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any
+) -> None:
+    post = make()
+    factories.query(
+        "create function theirs() returns trigger language plpgsql as"
+        " $$ begin raise exception 'the campaign is closed'; end $$;"
+        " create trigger theirs before update on post_instance for each row when (new.status = 'Publishing')"
+        " execute function theirs()"
+    )
+    try:
+        publish_post(post, bench)
+    finally:
+        factories.query("drop function theirs cascade")
+
+    assert calls() == 0
+    assert (post_row(post)["status"], job_of(post)["status"]) == ("Scheduled", "cancelled")
+    assert "the campaign is closed" in post_row(post)["last_error"]
+    assert post_row(post)["retry_at"] > datetime.now(UTC)
+
+
 def test_messages_that_name_a_post_twice_at_the_same_moment_publish_it_once(
     bench: Workbench, make: Any, stage: Stage
 ) -> None:

@@ -11,6 +11,7 @@ import moves
 import peewee
 import pytest
 from moves import POLICY, RECEIPT, SECOND, intended, receive, refuse
+from processes import wait_until
 from staging import Stage
 
 from autoposter import settling
@@ -48,19 +49,18 @@ def test_what_no_database_takes_is_left_to_the_lease_and_holds_no_thread(
     ("outcome", "job", "post"),
     [
         (RECEIPT, "completed", "Posted"),
-        (Refused(ErrorKind.TRANSIENT, "busy"), "failed", "Scheduled"),
-        (Refused(ErrorKind.CONTENT, "too rude"), "failed", "Failed"),
         (Unknown("no answer"), "unknown", "Publishing"),
     ],
 )
+@pytest.mark.parametrize("state", ["P0001", "55000", "22012", "23514"])
 def test_where_a_trigger_of_the_owner_holds_the_post_fast_its_job_is_settled_and_the_post_follows(
-    make_post: Any, factories: Any, caplog: pytest.LogCaptureFixture, outcome: Any, job: str, post: str
+    make_post: Any, factories: Any, caplog: pytest.LogCaptureFixture, outcome: Any, job: str, post: str, state: str
 ) -> None:
     """What a receipt says would be lost with the process, and a thread that waited for the owner would be lost too."""
     attempt = intended(make_post(-SECOND))
     factories.query(
         "create function theirs() returns trigger language plpgsql as"
-        " $$ begin raise exception 'not without my word'; end $$;"
+        f" $$ begin raise exception 'not without my word' using errcode = '{state}'; end $$;"
         " create trigger theirs before update on post_instance for each row execute function theirs()"
     )
     try:
@@ -76,6 +76,31 @@ def test_where_a_trigger_of_the_owner_holds_the_post_fast_its_job_is_settled_and
     found = factories.row("post_instance", attempt.post_id)
     assert found["status"] == post
     assert found["platform_post_id"] == ("42" if outcome is RECEIPT else None)
+
+
+def test_a_refusal_that_a_trigger_of_the_owner_refuses_waits_for_the_owner(
+    make_post: Any, factories: Any, caplog: pytest.LogCaptureFixture, database_url: str, monkeypatch: Any
+) -> None:
+    """Settled alone it would be tried again at once, and again: only the post's row says when."""
+    monkeypatch.setattr(settling, "TRY_AGAIN", SECOND / 100)
+    stage = Stage(database_url)
+    attempt = intended(make_post(-SECOND))
+    factories.query(
+        "create function theirs() returns trigger language plpgsql as"
+        " $$ begin raise exception 'not without my word'; end $$;"
+        " create trigger theirs before update on post_instance for each row execute function theirs()"
+    )
+    outcome = Refused(ErrorKind.TRANSIENT, "busy")
+    try:
+        settled = stage.begin(settle, attempt, outcome, policy=POLICY, ended_at=datetime.now(UTC), evidence={})
+        wait_until(lambda: "not without my word" in caplog.text, 5)
+    finally:
+        factories.query("drop function theirs cascade")
+    settled.result(timeout=5)
+    stage.close()
+
+    assert "waits for the database" in caplog.text
+    assert factories.row("post_instance", attempt.post_id)["retry_at"] is not None
 
 
 def test_an_outcome_is_tried_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ class Ending:
     error: str | None = None
     evidence: dict[str, Any] | None = None
     post_follows: bool = True
-    """False: the job alone is written; `ledger.mend` moves the post when it can be."""
+    """False: of an unknown outcome the job alone is written; `ledger.mend` moves the post when it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Receipt:
     """The database's time when the answer had arrived."""
     evidence: dict[str, Any]
     post_follows: bool = True
-    """As of an `Ending`."""
+    """False: the job alone is written, as of an `Ending`."""
 
 
 #: A job (`j`) that a receipt may complete.
@@ -190,11 +190,10 @@ def settle_refusal(ending: Ending) -> bool:
                                            when %(retry_in)s::interval is null then p.retry_at
                                            else now() + %(retry_in)s end,
                            dispatched_for = null
-                      from job where {STILL_CLAIMED} and %(post_follows)s
+                      from job where {STILL_CLAIMED}
                 ), changed as (
                     update post_instance p set dispatched_for = null
                       from job where p.id = job.post_instance_id and p.status = 'Scheduled' and not ({STILL_CLAIMED})
-                       and %(post_follows)s
                 )
                 select id from job""",
                 _written(ending) | {"post_status": post, "retry_in": ending.settlement.retry_in},
@@ -231,8 +230,8 @@ def give_up_looking(ending: Ending) -> bool:
 
 
 def _keep_unknown(ending: Ending, job: str, *, post: str | None, look_at: datetime | None = None) -> bool:
-    set_post = f"update post_instance p set {post} from job where {STILL_CLAIMED} and %(post_follows)s"
-    move_post = set_post if post else "select"
+    moves = post is not None and ending.post_follows
+    move_post = f"update post_instance p set {post} from job where {STILL_CLAIMED}" if moves else "select"
     with single_statement():
         return bool(
             row(
@@ -259,5 +258,4 @@ def _written(ending: Ending) -> dict[str, Any]:
         "error": ending.error,
         "ended_at": ending.ended_at,
         "evidence": json.dumps(ending.evidence or {}),
-        "post_follows": ending.post_follows,
     }

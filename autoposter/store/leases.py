@@ -49,8 +49,8 @@ def look() -> tuple[datetime, bool]:
         found = row(
             """
             select clock_timestamp() as now,
-                   coalesce(min(lease_until) < now(), false) as over
-              from publish_job where status = 'running'"""
+                   min(lease_until) is not null as over
+              from publish_job where status = 'running' and lease_until < now()"""
         )
     assert found
     return found["now"], found["over"]

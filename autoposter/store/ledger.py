@@ -67,7 +67,7 @@ def mend(post_id: int, max_attempts: int) -> tuple[str, str] | None:
     any more are `Unconfirmed`, whatever was written there: a person must know.  `Publishing` and `Unconfirmed` ones
     follow their open job, or without one their last: `Failed` after a lasting failure, a person's "not posted" or the
     last attempt of their budget, else due anew (nothing of them is under way).  A settle that runs meanwhile moves job
-    and post in one statement: this sees both before, or both after.
+    and post in one statement, or the job alone: this sees both before, or what is to be mended.
     """
     which = "p.id = %(id)s"
     with single_statement():
