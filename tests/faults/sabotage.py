@@ -178,12 +178,19 @@ def marks_are_not_taken_back() -> None:
 
 
 def an_unconfirmed_intent_counts() -> None:
-    intend_free = intents.intend_free
+    intend, intend_free = intents.intend, intents.intend_free
 
-    def intend_and_hope(promises: Sequence[tuple[Attempt, dict[str, Any]]], worker: str) -> dict[int, bool]:
+    def intend_and_hope(attempt: Attempt, prepared: dict[str, Any]) -> bool:
+        try:
+            return intend(attempt, prepared)
+        except publishing.DATABASE_AWAY:
+            return True
+
+    def intend_free_and_hope(promises: Sequence[tuple[Attempt, dict[str, Any]]], worker: str) -> dict[int, bool]:
         try:
             return intend_free(promises, worker=worker)
         except publishing.DATABASE_AWAY:
             return {attempt.job_id: True for attempt, _ in promises}
 
-    _set(intents, "intend_free", intend_and_hope)
+    _set(intents, "intend", intend_and_hope)
+    _set(intents, "intend_free", intend_free_and_hope)

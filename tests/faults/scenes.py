@@ -121,7 +121,7 @@ def due_in_a_moment(scene: Scene) -> None:
 
 def frozen_with_an_intent(scene: Scene) -> None:
     """Others have found it absent and sent it anew when the frozen process goes on."""
-    ran = scene.publish_until(FINDABLE, "set_config('synchronous_commit'", Fault.FREEZE)  # the intent begins so
+    ran = scene.publish_until(FINDABLE, "set_config('synchronous", Fault.FREEZE)  # the intent begins so
     others_publish_what_a_frozen_process_holds(scene, ran)
 
 
