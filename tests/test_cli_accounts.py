@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -73,6 +74,7 @@ class Terminal:
         """The exit code, and all that was shown."""
         child, terminal = pty.fork()
         if child == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has it ignored in the background
             os.execve(AUTOPOSTER, [str(AUTOPOSTER), *command.split()], self.environment)
         shown = b""
         for question, answer in answers:
