@@ -63,7 +63,7 @@ UNWRITABLE = (peewee.DataError, *UNREADABLE)
 
 def was_rolled_back(error: BaseException) -> bool:
     """Whether the database itself said that nothing of the statement stays; False: it may have been committed."""
-    return _code(error) in ROLLED_BACK
+    return _code(error) in ROLLED_BACK or is_refused(error)
 
 
 def is_refused(error: BaseException) -> bool:

@@ -125,14 +125,14 @@ def _attempt(attempt: Attempt, tools: Tools, bench: Workbench) -> Outcome:
     try:
         if not (bench.intents((attempt, prepared)) or intents.intend(attempt, prepared)):
             return Withdrawn("It was changed, switched off or paused in the meantime.")
-    except DATABASE_AWAY as error:
+    except (*DATABASE_AWAY, *DATABASE_ERROR) as error:
+        if is_refused(error):
+            why = f"The database refuses that it is published: {clean(reason_away(error))}"
+            return Withdrawn(why, retry_in=bench.policy.backoff(attempt.attempt), is_told=True)
+        if not isinstance(error, DATABASE_AWAY):
+            raise
         # Whether it is committed or not, nothing is sent: that much is known, and can be written later.
         return Refused(ErrorKind.TRANSIENT, f"The database did not confirm the intent: {clean(error)}")
-    except DATABASE_ERROR as error:
-        if not is_refused(error):
-            raise
-        why = f"The database refuses that it is published: {clean(reason_away(error))}"
-        return Withdrawn(why, retry_in=bench.policy.backoff(attempt.attempt), is_told=True)
     bench.clock.hold_until(attempt.due_at)
     if since_intent.elapsed >= INTENT_LASTS:
         return Refused(ErrorKind.TRANSIENT, "The worker was held up between its intent and the call; nothing was sent.")

@@ -1002,13 +1002,14 @@ def test_an_intent_that_was_committed_but_not_confirmed_sends_nothing(
     assert job["intent_at"] is not None and post_row(post)["retry_at"] is not None
 
 
+@pytest.mark.parametrize("state", ["P0001", "55000", "22012"])
 def test_a_post_whose_publishing_a_trigger_of_its_owner_refuses_is_told_and_waits(
-    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any
+    bench: Workbench, make: Any, factories: Factories, post_row: Any, job_of: Any, state: str
 ) -> None:
     post = make()
     factories.query(
         "create function theirs() returns trigger language plpgsql as"
-        " $$ begin raise exception 'the campaign is closed'; end $$;"
+        f" $$ begin raise exception 'the campaign is closed' using errcode = '{state}'; end $$;"
         " create trigger theirs before update on post_instance for each row when (new.status = 'Publishing')"
         " execute function theirs()"
     )
