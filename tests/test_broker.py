@@ -18,7 +18,7 @@ from factories import Factories
 from processes import Processes, wait_until
 
 from autoposter import broker as broker_module
-from autoposter.broker import BEHIND, NAMESPACE, QUEUE, build_broker
+from autoposter.broker import BEHIND, NAMESPACE, QUEUE, SteadyBroker, build_broker
 from autoposter.clock import Clock
 
 SECOND = timedelta(seconds=1)
@@ -59,6 +59,20 @@ class Forger:
 @pytest.fixture
 def forger(redis_url: str) -> Forger:
     return Forger(redis_url)
+
+
+#: An actor that does nothing.
+Publish = dramatiq.Actor[[int], None]
+
+
+@pytest.fixture
+def broker(redis_url: str) -> SteadyBroker:
+    return build_broker(redis_url, [], Clock())
+
+
+@pytest.fixture
+def publish(broker: SteadyBroker) -> Publish:
+    return dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
 
 
 GARBAGE: list[bytes | None] = [
@@ -228,11 +242,9 @@ def test_machines_whose_clocks_differ_deliver_each_others_messages_in_time(
 
 
 def test_what_a_process_puts_on_the_broker_it_fetches_at_once_although_it_asks_seldom(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_module, "POLL_IDLE", 60.0)
-    broker = build_broker(redis_url, [], Clock())
-    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
     consumer = broker.consume(QUEUE, prefetch=4)
     broker.posts_are_near = False
 
@@ -245,11 +257,9 @@ def test_what_a_process_puts_on_the_broker_it_fetches_at_once_although_it_asks_s
 
 
 def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_done(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_module, "POLL_NEAR", 60.0)
-    broker = build_broker(redis_url, [], Clock())
-    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
     consumer = broker.consume(QUEUE, prefetch=2)
     for number in range(3):
         publish.send(number)
@@ -264,11 +274,9 @@ def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_do
 
 @pytest.mark.parametrize("told", ["asked again", "closed"])
 def test_what_is_done_is_struck_off_when_the_consumer_asks_again_or_is_closed(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch, told: str
+    broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
     monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
-    broker = build_broker(redis_url, [], Clock())
-    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
     consumer = broker.consume(QUEUE, prefetch=3)
     for number in range(4):
         publish.send(number)
@@ -288,11 +296,9 @@ def test_what_is_done_is_struck_off_when_the_consumer_asks_again_or_is_closed(
 
 
 def test_a_message_whose_id_cannot_be_encoded_stops_nothing(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch, forger: Forger
+    broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch, forger: Forger
 ) -> None:
     monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
-    broker = build_broker(redis_url, [], Clock())
-    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
     consumer = broker.consume(QUEUE, prefetch=1)
     forger.message(options={"redis_message_id": "\ud800"})
     publish.send(7)
@@ -303,9 +309,9 @@ def test_a_message_whose_id_cannot_be_encoded_stops_nothing(
     consumer.close()
 
 
-def test_what_was_fetched_is_handed_out_while_the_broker_is_away(redis_url: str) -> None:
-    broker = build_broker(redis_url, [], Clock())
-    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+def test_what_was_fetched_is_handed_out_while_the_broker_is_away(
+    broker: SteadyBroker, publish: Publish, redis_url: str
+) -> None:
     consumer = broker.consume(QUEUE, prefetch=3)
     for number in range(3):
         publish.send(number)
@@ -319,9 +325,7 @@ def test_what_was_fetched_is_handed_out_while_the_broker_is_away(redis_url: str)
             other.config_set("min-replicas-to-write", 0)
 
 
-def test_what_is_done_is_struck_off_by_the_consumer_that_follows(redis_url: str) -> None:
-    broker = build_broker(redis_url, [], Clock())
-    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
+def test_what_is_done_is_struck_off_by_the_consumer_that_follows(broker: SteadyBroker, publish: Publish) -> None:
     first = broker.consume(QUEUE, prefetch=1)
     publish.send(7)
     in_hand = next(first)
@@ -334,12 +338,10 @@ def test_what_is_done_is_struck_off_by_the_consumer_that_follows(redis_url: str)
 
 
 def test_what_was_done_while_the_broker_was_away_is_struck_off_afterwards(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    broker: SteadyBroker, publish: Publish, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
     monkeypatch.setattr(broker_module, "ASK_AGAIN", 0.0)
-    broker = build_broker(redis_url, [], Clock())
-    publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish")
     consumer = broker.consume(QUEUE, prefetch=1)
     publish.send(7)
     in_hand = next(consumer)
