@@ -225,9 +225,11 @@ def mark_looks(limit: int = LOOKS) -> list[int]:
         ]
 
 
+# Not `max(j.id)`: without statistics PostgreSQL would read all jobs by their ids, from the last one on.
 _LATE = f"""
-                    select p.id, (select max(j.id) from publish_job j
-                                   where j.post_instance_id = p.id and j.intent_at is not null) as job_id
+                    select p.id, (select j.id from publish_job j
+                                   where j.post_instance_id = p.id and j.intent_at is not null
+                                   order by j.attempt desc limit 1) as job_id
                       from post_instance p
                       join channel_account a on a.id = p.channel_account_id
                      where {DUE}
