@@ -15,6 +15,7 @@ import psycopg2.extensions
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 
 from autoposter.errors import OutOfReach, WrongUsage
+from autoposter.plans import PLANS_LOST, Connection, Planned, sqlstate
 
 #: Connections of one process, however many threads it has: they are held for a transaction, never across a call.
 #: Its heartbeat and its scan have one more each (`OwnConnection`).
@@ -63,7 +64,7 @@ UNWRITABLE = (peewee.DataError, *UNREADABLE)
 
 def was_rolled_back(error: BaseException) -> bool:
     """Whether the database itself said that nothing of the statement stays; False: it may have been committed."""
-    return _code(error) in ROLLED_BACK or is_refused(error)
+    return sqlstate(error) in ROLLED_BACK | PLANS_LOST or is_refused(error)
 
 
 def is_refused(error: BaseException) -> bool:
@@ -71,13 +72,8 @@ def is_refused(error: BaseException) -> bool:
 
     Ask for it before `DATABASE_AWAY` and `UNWRITABLE`: a trigger may raise what stands among them.
     """
-    code = _code(error)
+    code = sqlstate(error)
     return code is not None and code not in ROLLED_BACK and code[:2] not in ABOUT_NO_ROW
-
-
-def _code(error: BaseException) -> str | None:
-    code: str | None = getattr(getattr(error, "orig", error), "pgcode", None)
-    return code
 
 
 class _Adapter(peewee.Psycopg2Adapter):
@@ -85,8 +81,7 @@ class _Adapter(peewee.Psycopg2Adapter):
 
     def connect(self, db: peewee.Database, **parameters: Any) -> psycopg2.extensions.connection:
         given = psycopg2.extensions.parse_dsn(parameters["dsn"])
-        connection: psycopg2.extensions.connection = psycopg2.connect(**(CONNECTION_DEFAULTS | given))
-        return connection
+        return psycopg2.connect(**(CONNECTION_DEFAULTS | given), connection_factory=Connection)
 
 
 class Database(PooledPostgresqlDatabase):
@@ -116,6 +111,13 @@ class Database(PooledPostgresqlDatabase):
         opened: psycopg2.extensions.connection = self.psycopg2_adapter().connect(self, **self.connect_params)
         opened.autocommit = True  # as Peewee's own: a statement by itself is a transaction
         return opened
+
+    def execute_planned(self, statement: Planned, parameters: dict[str, Any]) -> Any:
+        """Run a statement by its plan; on another program's connection as it stands."""
+        connection = self._state.conn
+        if isinstance(connection, Connection):
+            return connection.run(statement, parameters, self.execute_sql)
+        return self.execute_sql(statement.plain, parameters)
 
     @contextmanager
     def borrow(self, connection: psycopg2.extensions.connection) -> Iterator[None]:
@@ -210,12 +212,14 @@ def single_statement() -> Iterator[None]:
         yield
 
 
-def execute(sql: str, parameters: dict[str, Any] | None = None) -> Any:
+def execute(sql: str | Planned, parameters: dict[str, Any] | None = None) -> Any:
     """Run one statement in the present transaction; returns the cursor."""
+    if isinstance(sql, Planned):
+        return database.execute_planned(sql, parameters or {})
     return database.execute_sql(sql, parameters)
 
 
-def rows(sql: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def rows(sql: str | Planned, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """Run one statement; its rows by column name."""
     cursor = execute(sql, parameters)
     names = [column.name for column in cursor.description]

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from autoposter.database import row, rows, single_statement, transaction
+from autoposter.plans import Planned
 from autoposter.store import BRIEFLY, DUE, NOT_CLAIMED, NOT_TOO_LATE, SHORTLY, failures_of, rate_limits_of
 from autoposter.store.leases import LEASE
 from autoposter.store.ledger import restore_from_ledger
@@ -28,7 +29,7 @@ IDLE_TIMEOUT = "10s"
 
 #: A post (`p`) that may be claimed.  "is true" because it is to be read by its id: without statistics PostgreSQL would
 #: take the index of all that is due for several ids.
-_CLAIMABLE = f"({DUE}) is true and p.due_at <= now() + %(lead)s and {NOT_CLAIMED}"
+_CLAIMABLE = f"({DUE}) is true and p.due_at <= now() + %(lead)s::interval and {NOT_CLAIMED}"
 
 _READ = f"""
     {READ}
@@ -45,21 +46,28 @@ _WAIT_AND_READ = f"""
     {_READ}"""
 
 # The account too, as the insert's foreign key locks it: whoever holds it would hold up the other posts.
-_LOCK_FREE = f"""
-    {SHORTLY}
-    set local idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}';
+_LOCK_FREE = Planned(
+    "claim_lock",
+    f"""
     select p.id from post_instance p join channel_account a on a.id = p.channel_account_id
      where p.id = any(%(post_ids)s::bigint[]) and {_CLAIMABLE}
-       for update of p skip locked for key share of a skip locked"""
+       for update of p skip locked for key share of a skip locked""",
+    first=f"{SHORTLY} set local idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}';",
+)
 
-_INSERT = f"""
+_READ_FREE = Planned("claim_read", _READ)
+
+_INSERT = Planned(
+    "claim_insert",
+    f"""
     insert into publish_job as j (
         post_instance_id, channel_account_id, attempt, status, scheduled_for, content, idempotency_key,
         worker, lease_until)
     select asked.post_id, asked.account_id,
         (select coalesce(max(e.attempt), 0) + 1 from publish_job e where e.post_instance_id = asked.post_id),
-        'running', asked.scheduled_for, asked.content, asked.key, %(worker)s, now() + %(lease)s
-      from unnest(%(post_ids)s, %(account_ids)s, %(due_times)s, %(contents)s::jsonb[], %(keys)s)
+        'running', asked.scheduled_for, asked.content, asked.key, %(worker)s::text, now() + %(lease)s::interval
+      from unnest(%(post_ids)s::bigint[], %(account_ids)s::bigint[], %(due_times)s::timestamptz[],
+                  %(contents)s::jsonb[], %(keys)s::text[])
            as asked (post_id, account_id, scheduled_for, content, key)
     on conflict (post_instance_id) where status in ('running', 'unknown', 'completed') do nothing
     returning j.post_instance_id as post_id, j.id as job_id, j.attempt,
@@ -71,7 +79,8 @@ _INSERT = f"""
         (select jsonb_build_object('content', e.content, 'idempotency_key', e.idempotency_key, 'prepared', e.prepared)
            from publish_job e where e.post_instance_id = j.post_instance_id and e.status = 'failed' and e.looks > 0
             and e.error_kind <> 'content'
-          order by e.attempt desc limit 1) as found_absent"""
+          order by e.attempt desc limit 1) as found_absent""",
+)
 
 
 def claim(post_id: int, *, worker: str, max_lateness: timedelta | None) -> Attempt | None:
@@ -103,7 +112,7 @@ def claim_free(post_ids: Sequence[int], *, worker: str, max_lateness: timedelta 
     """
     with transaction():
         free = [found["id"] for found in rows(_LOCK_FREE, _asked(post_ids, max_lateness))]
-        found = rows(_READ, _asked(free, max_lateness)) if free else []
+        found = rows(_READ_FREE, _asked(free, max_lateness)) if free else []
         attempts = _insert([each for each in found if not each["account_paused"]], worker)
     return {attempt.post_id: attempt for attempt in attempts}
 

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from autoposter.database import row, rows, single_statement
+from autoposter.plans import Planned
 from autoposter.store import DURABLE, SHORTLY
 from autoposter.store.snapshots import Attempt
 
 #: So long an intent waits for another program that holds the post's row: a later one would not be acted upon.
 LOCK_TIMEOUT = "2s"
 
-#: A job (`j`) that is ours, and has promised nothing yet.
-_OURS = """j.status = 'running' and j.worker = %(worker)s
+#: A job (`j`) that is ours, and has promised nothing yet.  "is true" here and below because rows are to be read by
+#: their ids: without statistics PostgreSQL would walk through the index of all jobs or accounts in that state.
+_OURS = """(j.status = 'running') is true and j.worker = %(worker)s
                    and j.lease_until > now() and j.intent_at is null"""
 
 _JOB = """
@@ -31,11 +33,35 @@ _AS_CLAIMED = """p.id = job.post_instance_id
                    and p.scheduled_for = job.scheduled_for
                    and p.content_item_id = job.content_item_id
                    and p.channel_account_id = job.channel_account_id
-                   and a.id = p.channel_account_id and a.status = 'active'
+                   and a.id = p.channel_account_id and (a.status = 'active') is true
                    and (a.paused_until is null or a.paused_until <= now())"""
 
 #: Still running, by whatever has happened since it was locked.
-_STILL_OURS = "j.status = 'running' and j.worker = %(worker)s"
+_STILL_OURS = "(j.status = 'running') is true and j.worker = %(worker)s::text"
+
+_INTEND_FREE = Planned(
+    "intend",
+    f"""
+    with job as (
+        {_JOB}
+         where j.id = any(%(job_ids)s::bigint[]) and {_OURS}
+           for update skip locked
+    ), free as (
+        select p.id, job.id as job_id
+          from post_instance p, job, channel_account a
+         where {_AS_CLAIMED}
+           for update of p skip locked
+    ), post as (
+        update post_instance p set status = 'Publishing' from free where p.id = free.id
+        returning free.job_id
+    )
+    update publish_job j set intent_at = now(), prepared = asked.prepared
+      from post
+      join unnest(%(job_ids)s::bigint[], %(prepared)s::jsonb[]) as asked (job_id, prepared) using (job_id)
+     where j.id = post.job_id and {_STILL_OURS}
+    returning j.id""",
+    first=f"{SHORTLY} {DURABLE}",
+)
 
 
 def intend(attempt: Attempt, prepared: dict[str, Any]) -> bool:
@@ -78,26 +104,7 @@ def intend_free(promises: Sequence[tuple[Attempt, dict[str, Any]]], *, worker: s
     """
     with single_statement():
         promised = rows(
-            f"""
-            {SHORTLY}
-            {DURABLE}
-            with job as (
-                {_JOB}
-                 where j.id = any(%(job_ids)s) and {_OURS}
-                   for update skip locked
-            ), free as (
-                select p.id, job.id as job_id
-                  from post_instance p, job, channel_account a
-                 where {_AS_CLAIMED}
-                   for update of p skip locked
-            ), post as (
-                update post_instance p set status = 'Publishing' from free where p.id = free.id
-                returning free.job_id
-            )
-            update publish_job j set intent_at = now(), prepared = asked.prepared
-              from post join unnest(%(job_ids)s, %(prepared)s::jsonb[]) as asked (job_id, prepared) using (job_id)
-             where j.id = post.job_id and {_STILL_OURS}
-            returning j.id""",
+            _INTEND_FREE,
             {
                 "job_ids": [attempt.job_id for attempt, _ in promises],
                 "worker": worker,

@@ -13,6 +13,7 @@ from typing import Any
 
 from autoposter.database import row, rows, single_statement
 from autoposter.lifecycle import Confirmed, ErrorKind, Settlement, Status
+from autoposter.plans import Planned
 from autoposter.store import BRIEFLY, CLAIMED, SHORTLY, STILL_CLAIMED
 
 
@@ -48,8 +49,9 @@ class Receipt:
     """False: the job alone is written, as of an `Ending`."""
 
 
-#: A job (`j`) that a receipt may complete.
-_NOT_ENDED = "j.status in ('running', 'unknown')"
+#: A job (`j`) that a receipt may complete.  "is true" because it is to be read by its id: without statistics PostgreSQL
+#: would read the whole index of what ran or was completed, 0.8 instead of 0.4 ms where it held 2,000 jobs.
+_NOT_ENDED = "(j.status in ('running', 'unknown')) is true"
 
 
 def _complete(value: str) -> str:
@@ -71,6 +73,28 @@ def _posted(posted_at: str) -> str:
                permalink = job.permalink, last_error = null, retry_at = null, prepare_at = null
           from job where p.id = job.post_instance_id
         returning job.id"""
+
+
+_SETTLE_FREE_RECEIPTS = Planned(
+    "settle_receipts",
+    f"""
+    with free as (
+        select j.id as job_id
+          from publish_job j join post_instance p on p.id = j.post_instance_id
+         where j.id = any(%(job_ids)s::bigint[]) and {_NOT_ENDED}
+           for update of j, p skip locked
+    ), asked as (
+        select * from unnest(%(job_ids)s::bigint[], %(platform_post_ids)s::text[], %(permalinks)s::text[],
+                             %(posted_at)s::timestamptz[], %(evidence)s::jsonb[])
+            as asked (job_id, platform_post_id, permalink, posted_at, evidence)
+    ), job as (
+        {_complete("asked.{}")}
+          from asked join free using (job_id) where j.id = asked.job_id and {_NOT_ENDED}
+        returning j.id, j.post_instance_id, j.platform_post_id, j.permalink, asked.posted_at
+    )
+    {_posted("job.posted_at")}""",
+    first=SHORTLY,
+)
 
 
 def settle_receipt(receipt: Receipt) -> bool:
@@ -104,23 +128,7 @@ def settle_free_receipts(receipts: Sequence[Receipt]) -> dict[int, bool]:
     """
     with single_statement():
         completed = rows(
-            f"""
-            {SHORTLY}
-            with free as (
-                select j.id as job_id
-                  from publish_job j join post_instance p on p.id = j.post_instance_id
-                 where j.id = any(%(job_ids)s) and {_NOT_ENDED}
-                   for update of j, p skip locked
-            ), asked as (
-                select * from unnest(%(job_ids)s, %(platform_post_ids)s, %(permalinks)s::text[], %(posted_at)s,
-                                     %(evidence)s::jsonb[])
-                    as asked (job_id, platform_post_id, permalink, posted_at, evidence)
-            ), job as (
-                {_complete("asked.{}")}
-                  from asked join free using (job_id) where j.id = asked.job_id and {_NOT_ENDED}
-                returning j.id, j.post_instance_id, j.platform_post_id, j.permalink, asked.posted_at
-            )
-            {_posted("job.posted_at")}""",
+            _SETTLE_FREE_RECEIPTS,
             {
                 "job_ids": [receipt.job_id for receipt in receipts],
                 "platform_post_ids": [receipt.platform_post_id for receipt in receipts],

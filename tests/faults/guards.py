@@ -15,7 +15,7 @@ GUARDS = {
         "p.content_item_id is not null",
     ),
     "a planned slot is not due": ("p.autopost_enabled and p.content_item_id is not null", "p.autopost_enabled"),
-    "a claim comes a second early at most": ("and p.due_at <= now() + %(lead)s", ""),
+    "a claim comes a second early at most": ("and p.due_at <= now() + %(lead)s::interval", ""),
     "a claim takes nothing that came too late": (
         "(%(max_lateness)s::interval is null or p.scheduled_for > now() - %(max_lateness)s::interval)",
         "%(max_lateness)s::interval is not null",
@@ -28,8 +28,8 @@ GUARDS = {
     ),
     "an intent is promised once": ("and j.intent_at is null for update", "for update"),
     "an intent needs a running job": (
-        "j.status = 'running' and j.worker = %(worker)s and j.lease_until > now() and j.intent_at is null for",
-        "j.worker = %(worker)s and j.lease_until > now() and j.intent_at is null for",
+        "(j.status = 'running') is true and j.worker = %(worker)s and j.lease_until > now() and j.intent_at",
+        "j.worker = %(worker)s and j.lease_until > now() and j.intent_at",
     ),
     "an intent needs a Scheduled post": (
         "and p.status = 'Scheduled' and p.autopost_enabled and p.scheduled_for = job.scheduled_for",
@@ -49,20 +49,20 @@ GUARDS = {
     ),
     "an intent needs the account that was claimed": ("and p.channel_account_id = job.channel_account_id", ""),
     "an intent needs an active account": (
-        "a.id = p.channel_account_id and a.status = 'active'",
+        "a.id = p.channel_account_id and (a.status = 'active') is true",
         "a.id = p.channel_account_id",
     ),
     "an intent waits for a paused account": (
-        "a.id = p.channel_account_id and a.status = 'active' and (a.paused_until is null or a.paused_until <= now())",
-        "a.id = p.channel_account_id and a.status = 'active'",
+        "(a.status = 'active') is true and (a.paused_until is null or a.paused_until <= now())",
+        "(a.status = 'active') is true",
     ),
     # --- settle ---
     "a receipt wins over not knowing": (
-        "j.status in ('running', 'unknown')",
+        "(j.status in ('running', 'unknown')) is true",
         "j.status = 'running'",
     ),
     "a receipt does not move what has ended": (
-        "j.status in ('running', 'unknown')",
+        "(j.status in ('running', 'unknown')) is true",
         "true",
     ),
     "a late receipt is kept once": ("('failed', 'cancelled') and platform_post_id is null or", "('failed') or"),
@@ -144,7 +144,7 @@ GUARDS = {
 RACED: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "a claim waits for whoever holds the post": (
         "(p.status = 'Scheduled' and p.autopost_enabled and p.content_item_id is not null) is true"
-        " and p.due_at <= now() + %(lead)s and not exists (select from publish_job j"
+        " and p.due_at <= now() + %(lead)s::interval and not exists (select from publish_job j"
         " where j.post_instance_id = p.id and j.status = 'running') for update;",
         "false;",
         "test_a_claim_that_waited_for_an_owner_reads_all_that_was_committed_together",
@@ -237,7 +237,7 @@ BEHIND_OTHERS = {
         "a job changes hands only when it is unknown",
     ),
     "an intent looks at its job again": (
-        "and j.status = 'running' and j.worker = %(worker)s returning j.id",
+        "and (j.status = 'running') is true and j.worker = %(worker)s::text returning j.id",
         "returning j.id",
         "the job is locked since it was looked at",
     ),

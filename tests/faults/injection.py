@@ -27,6 +27,8 @@ import psycopg2
 import psycopg2.extensions
 from faults.removal import rewritten
 
+from autoposter import plans
+
 
 class Fault(StrEnum):
     """What happens at the step."""
@@ -176,7 +178,7 @@ def remove(texts: dict[str, str], told: Path) -> None:
     _removed.update(texts)
 
 
-class Connection(psycopg2.extensions.connection):
+class Connection(plans.Connection):
     """Hands out counting cursors, whatever kind it is asked for."""
 
     def cursor(self, *arguments: Any, **options: Any) -> Any:

@@ -32,5 +32,15 @@ def removed(texts: Mapping[str, str]) -> Iterator[set[str]]:
     def execute_sql(sql: str, *arguments: Any, **options: Any) -> Any:
         return execute(rewritten(sql, texts, met.add), *arguments, **options)
 
-    with mock.patch.object(database.database, "execute_sql", execute_sql):
+    with mock.patch.object(database.database, "execute_sql", execute_sql), planned_anew():
         yield met
+
+
+@contextmanager
+def planned_anew() -> Iterator[None]:
+    """Nothing that was planned before is used in here, and nothing that is planned in here is used afterwards."""
+    database.database.close_idle()
+    try:
+        yield
+    finally:
+        database.database.close_idle()
