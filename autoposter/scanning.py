@@ -16,8 +16,9 @@ from functools import partial
 from typing import TypeVar
 
 from autoposter.clock import Clock
-from autoposter.database import DATABASE_AWAY, DATABASE_ERROR, is_refused, reason_away
-from autoposter.store import Which, dispatch, ledger, preparations
+from autoposter.database import DATABASE_ERROR, is_refused, reason_away
+from autoposter.refusals import moved
+from autoposter.store import dispatch, ledger, preparations
 from autoposter.store.dispatch import Dispatched
 
 log = logging.getLogger(__name__)
@@ -46,13 +47,6 @@ FRUITLESS_SHARE = 0.05
 
 #: And never longer than this: a look that the database held up for seconds says nothing about the next one.
 LONGEST_PACE = timedelta(seconds=5)
-
-
-#: A post that the database did not let be moved is left alone for so long.
-LEFT_ALONE = timedelta(minutes=1)
-
-#: So long a scan goes on with posts one by one.
-ONE_BY_ONE = timedelta(seconds=2)
 
 
 class Pace:
@@ -103,7 +97,7 @@ def dispatch_due_posts(
     dispatched again.  Raises what `send` raises, after the marks of what was not sent are taken back.
     """
     send_behind = send_behind or send
-    on_time = _moved(
+    on_time = moved(
         partial(dispatch.mark_on_time, max_lateness=max_lateness),
         partial(dispatch.find_on_time, max_lateness=max_lateness),
         "dispatched",
@@ -126,69 +120,13 @@ def _overdue(room: int, max_lateness: timedelta | None, pace: Pace) -> list[Disp
     if not pace.is_time():
         return []
     began = time.monotonic()
-    found = _moved(
+    found = moved(
         partial(dispatch.mark_overdue, max_lateness=max_lateness, limit=room),
         partial(dispatch.find_overdue, max_lateness=max_lateness, limit=room),
         "dispatched",
     )
     pace.took(time.monotonic() - began, fruitless=len(found) < room)
     return found
-
-
-class _Refusals:
-    """The posts that the database did not let be moved, so that they hide no others and cost nothing for a while."""
-
-    def __init__(self) -> None:
-        self._until: dict[tuple[str, int], float] = {}
-
-    def note(self, what: str, post_id: int) -> None:
-        """Leave a post alone."""
-        self._until[what, post_id] = time.monotonic() + LEFT_ALONE.total_seconds()
-
-    def of(self, what: str) -> list[int]:
-        """The posts that are left alone now."""
-        now = time.monotonic()
-        self._until = {refused: until for refused, until in self._until.items() if until > now}
-        return [post_id for moved, post_id in self._until if moved == what]
-
-
-_refusals = _Refusals()
-
-
-def _moved(move: Callable[[Which], list[T]], find: Callable[[Which], list[int]], what: str) -> list[T]:
-    """Move posts; each by itself where the database refuses one, as a trigger of its owner's can.
-
-    Raises what says that the database is away, unless some were moved: whoever moved them must hear of it.
-    """
-    try:
-        return move(Which(without=_refusals.of(what)))
-    except DATABASE_ERROR as error:
-        if not is_refused(error):
-            raise
-    moved: list[T] = []
-    until = time.monotonic() + ONE_BY_ONE.total_seconds()
-    try:
-        while time.monotonic() < until and _move_each(move, find(Which(without=_refusals.of(what))), what, moved):
-            pass
-    except DATABASE_AWAY:
-        if not moved:
-            raise
-    return moved
-
-
-def _move_each(move: Callable[[Which], list[T]], found: Sequence[int], what: str, moved: list[T]) -> bool:
-    """Move these posts into `moved`.  Whether some were refused: others may have stood behind them."""
-    refused = False
-    for post_id in found:
-        try:
-            moved += move(Which(only=post_id))
-        except DATABASE_ERROR as error:
-            if not is_refused(error):
-                raise
-            refused = True
-            _refusals.note(what, post_id)
-            log.error("post %s cannot be %s: %s", post_id, what, reason_away(error))
-    return refused
 
 
 def _send_all(due: Sequence[tuple[Dispatched, Send]], clock: Clock) -> None:
@@ -232,7 +170,7 @@ def dispatch_preparations(prepare: Callable[[int], None], *, room: int) -> int:
     has finished with one goes on with the next by itself.
     """
     mark, find = partial(preparations.mark, limit=room), partial(preparations.find, limit=room)
-    posts = _moved(mark, find, "prepared") if room else []
+    posts = moved(mark, find, "prepared") if room else []
     for post_id in posts:
         prepare(post_id)
     return len(posts)
@@ -242,14 +180,14 @@ def begin_preparing(ahead: Mapping[str, timedelta]) -> int:
     """Let the posts that fall due within their platform's `prepare_ahead` be prepared; returns how many."""
     windows = {platform: window for platform, window in ahead.items() if window > timedelta(0)}
     begin, find = partial(preparations.begin, ahead=windows), partial(preparations.find_to_begin, ahead=windows)
-    return len(_moved(begin, find, "begun to be prepared"))
+    return len(moved(begin, find, "begun to be prepared"))
 
 
 def end_missed_posts(max_lateness: timedelta | None, announce: Callable[[str, int], None]) -> int:
     """End the posts that came too late; returns how many.  With `max_lateness` None none ever does."""
     if max_lateness is None:
         return 0
-    ended = _moved(
+    ended = moved(
         partial(dispatch.end_missed, max_lateness=max_lateness),
         partial(dispatch.find_missed, max_lateness=max_lateness),
         "ended as too late",

@@ -17,9 +17,10 @@ import redis
 from factories import Factories
 from processes import Processes, wait_until
 
-from autoposter import broker as broker_module
-from autoposter.broker import BEHIND, NAMESPACE, QUEUE, SteadyBroker, build_broker
+from autoposter import consumer as consumer_module
+from autoposter.broker import BEHIND, NAMESPACE, SteadyBroker, build_broker
 from autoposter.clock import Clock
+from autoposter.consumer import QUEUE
 
 SECOND = timedelta(seconds=1)
 
@@ -244,7 +245,7 @@ def test_machines_whose_clocks_differ_deliver_each_others_messages_in_time(
 def test_what_a_process_puts_on_the_broker_it_fetches_at_once_although_it_asks_seldom(
     broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker_module, "POLL_IDLE", 60.0)
+    monkeypatch.setattr(consumer_module, "POLL_IDLE", 60.0)
     consumer = broker.consume(QUEUE, prefetch=4)
     broker.posts_are_near = False
 
@@ -259,7 +260,7 @@ def test_what_a_process_puts_on_the_broker_it_fetches_at_once_although_it_asks_s
 def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_done(
     broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker_module, "POLL_NEAR", 60.0)
+    monkeypatch.setattr(consumer_module, "POLL_NEAR", 60.0)
     consumer = broker.consume(QUEUE, prefetch=2)
     for number in range(3):
         publish.send(number)
@@ -276,7 +277,7 @@ def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_do
 def test_what_is_done_is_struck_off_when_the_consumer_asks_again_or_is_closed(
     broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
-    monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
+    monkeypatch.setattr(consumer_module, "POLL_NEAR", 0.0)
     consumer = broker.consume(QUEUE, prefetch=3)
     for number in range(4):
         publish.send(number)
@@ -298,7 +299,7 @@ def test_what_is_done_is_struck_off_when_the_consumer_asks_again_or_is_closed(
 def test_a_message_whose_id_cannot_be_encoded_stops_nothing(
     broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch, forger: Forger
 ) -> None:
-    monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
+    monkeypatch.setattr(consumer_module, "POLL_NEAR", 0.0)
     consumer = broker.consume(QUEUE, prefetch=1)
     forger.message(options={"redis_message_id": "\ud800"})
     publish.send(7)
@@ -340,8 +341,8 @@ def test_what_is_done_is_struck_off_by_the_consumer_that_follows(broker: SteadyB
 def test_what_was_done_while_the_broker_was_away_is_struck_off_afterwards(
     broker: SteadyBroker, publish: Publish, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
-    monkeypatch.setattr(broker_module, "ASK_AGAIN", 0.0)
+    monkeypatch.setattr(consumer_module, "POLL_NEAR", 0.0)
+    monkeypatch.setattr(consumer_module, "ASK_AGAIN", 0.0)
     consumer = broker.consume(QUEUE, prefetch=1)
     publish.send(7)
     in_hand = next(consumer)
@@ -364,8 +365,8 @@ def test_a_consumer_waits_for_a_broker_that_is_away_and_goes_on(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, queue: str
 ) -> None:
     """It raises nothing: Dramatiq would drop what it holds until its time, and pause for 3 s."""
-    monkeypatch.setattr(broker_module, "POLL_NEAR", 0.0)
-    monkeypatch.setattr(broker_module, "ASK_AGAIN", 0.0)
+    monkeypatch.setattr(consumer_module, "POLL_NEAR", 0.0)
+    monkeypatch.setattr(consumer_module, "ASK_AGAIN", 0.0)
     broker = build_broker(redis_url, [], Clock())
     publish = dramatiq.actor(lambda post_id: None, broker=broker, actor_name="publish", queue_name=queue)
     consumer = broker.consume(queue, prefetch=4)

@@ -16,7 +16,7 @@ from factories import Factories
 from moves import claimed, forge_job, intended, receive, unconfirmed, unknown
 from staging import Stage
 
-from autoposter import scanning
+from autoposter import refusals, scanning
 from autoposter.clock import Clock
 from autoposter.lifecycle import Status
 from autoposter.store import dispatch
@@ -659,7 +659,7 @@ def test_what_agrees_with_its_jobs_is_left_alone(make_post: Any, factories: Fact
 @pytest.fixture
 def refuse(factories: Factories, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
     """`refuse(*posts)`: let a trigger of the owner's refuse every change of posts."""
-    monkeypatch.setattr(scanning, "_refusals", scanning._Refusals())
+    monkeypatch.setattr(refusals, "_refusals", refusals._Refusals())
     made = "create function theirs() returns trigger language plpgsql as $$ begin raise exception 'not mine'; end $$"
     factories.query(made)
     yield lambda *posts: factories.query(
@@ -715,7 +715,7 @@ def test_a_post_that_its_owner_lets_go_again_is_dispatched(
     refuse(held)
     scan()
     factories.query("drop trigger theirs on post_instance")
-    monkeypatch.setattr(scanning, "_refusals", scanning._Refusals())  # minutes later
+    monkeypatch.setattr(refusals, "_refusals", refusals._Refusals())  # minutes later
 
     scan()
 

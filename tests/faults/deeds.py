@@ -12,8 +12,9 @@ from typing import Any
 import dramatiq
 
 from autoposter import database, publishing, recovery, scanning
-from autoposter.broker import QUEUE, build_broker
+from autoposter.broker import build_broker
 from autoposter.clock import Clock
+from autoposter.consumer import QUEUE
 from autoposter.credentials import Keyring
 from autoposter.leases import Leases
 from autoposter.lifecycle import RetryPolicy
