@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -123,9 +124,8 @@ def do_chores() -> None:
     scanning.begin_preparing(bench.host.prepare_ahead())
 
 
-def _send(to: dramatiq.Actor[[int], None], post_id: int, delay: timedelta) -> None:
-    milliseconds = delay // timedelta(milliseconds=1)
-    to.send_with_options(args=(post_id,), delay=milliseconds or None)
+def _send(to: dramatiq.Actor[[int], None], hints: Sequence[scanning.Hint]) -> None:
+    broker.enqueue_all((to.message(post_id), delay // timedelta(milliseconds=1)) for post_id, delay in hints)
 
 
 # Without Dramatiq's Retries and TimeLimit: the database decides what is tried again, and a time limit that raises

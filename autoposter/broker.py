@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import current_millis, dq_name
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
@@ -98,6 +100,28 @@ class SteadyBroker(RedisBroker):
         sent: dramatiq.Message[Any] = super().enqueue(message, delay=None if delay is None else delay + self.ahead_ms)
         self._look_up()
         return sent
+
+    def enqueue_all(self, messages: Iterable[tuple[dramatiq.Message[Any], int]]) -> None:
+        """Put messages on the broker, each to be delivered after so many milliseconds: all of them, or none.
+
+        In one go, for one by one each takes 0.2 ms.  What Dramatiq's own script writes for one, without telling the
+        middleware, of which none of ours asks for it.  Raises redis.RedisError; they may be there all the same.
+        """
+        by_queue: dict[str, dict[Any, bytes]] = defaultdict(dict)
+        for message, delay in messages:
+            options: dict[str, Any] = {"redis_message_id": str(uuid4())}
+            queue = message.queue_name
+            if delay:
+                queue = dq_name(queue)
+                options["eta"] = current_millis() + delay + self.ahead_ms
+            text = message.copy(queue_name=queue, options=options).encode()
+            by_queue[queue][options["redis_message_id"]] = text
+        with self.client.pipeline() as pipeline:
+            for queue, texts in by_queue.items():
+                pipeline.hset(f"{NAMESPACE}:{queue}.msgs", mapping=texts)
+                pipeline.rpush(f"{NAMESPACE}:{queue}", *texts)
+            pipeline.execute()
+        self._look_up()
 
     def hurry(self) -> None:
         """Have the consumers notice soon whatever happens from now on: that they are to end."""

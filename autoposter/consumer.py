@@ -38,6 +38,9 @@ OPTIONS = {"redis_message_id", "eta", "scheduled_at"}
 #: Hints are sent a few seconds ahead.  A consumer that held others for later would soon fetch no more.
 LONGEST_DELAY_MS = 60_000
 
+#: So many messages that are done are struck off in any case; fewer, when there is nothing else to do.
+MANY_DONE = 16
+
 
 class SteadyConsumer(_RedisConsumer):
     """Waits for a broker that is away, drops messages that cannot be read or are none of ours, and gives up a requeue.
@@ -50,6 +53,7 @@ class SteadyConsumer(_RedisConsumer):
         super().__init__(*how)
         self._news = threading.Event()
         self._is_away = False
+        self._is_quiet = False
         self._done = self.broker.done[self.queue_name]
 
     def look_up(self) -> None:
@@ -60,12 +64,12 @@ class SteadyConsumer(_RedisConsumer):
         """The next message; None when there is none for a while."""
         self._news.clear()  # before the question: what comes after it is heard
         try:
-            if not self.message_cache:
+            if self._is_quiet or len(self._done) >= MANY_DONE:
                 self._strike_off()
             message = super().__next__()
             self._is_away = False
             if message is None:
-                self._news.wait(self._pause)
+                self._is_quiet = not self._news.wait(self._pause)
                 return None
             if self._is_a_hint(message):
                 return message
@@ -121,7 +125,7 @@ class SteadyConsumer(_RedisConsumer):
             self.queued_message_ids.discard(message.message_id)
 
     def ack(self, message: Any) -> None:
-        """Have a message struck off with the next question, and with whatever else is done by then.
+        """Have a message struck off when many are done, or nothing else is to be done.
 
         By the consumer's thread, for Redis costs a worker's thread as much as its part of a move costs the database.
         Dramatiq would also have it wait for a broker that is away, 5 s at a time: posts went out that much later, and
@@ -132,7 +136,7 @@ class SteadyConsumer(_RedisConsumer):
         self.look_up()
 
     def _strike_off(self) -> None:
-        """Strike off what is done.  Raises redis.ConnectionError, and is repeated with the next question."""
+        """Strike off what is done.  Raises redis.ConnectionError, and is repeated with a later question."""
         if done := list(self._done):
             self.broker.strike_off(self.queue_name, done)
             for _ in done:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TypeVar
 
 from autoposter.clock import Clock
@@ -28,8 +30,14 @@ T = TypeVar("T")
 #: Messages reach a worker this long before the due time; the gate then holds the attempt to the millisecond.
 ETA_LEAD = timedelta(milliseconds=400)
 
-#: Puts "publish post N" on the broker, to be delivered after a delay.
-Send = Callable[[int, timedelta], None]
+#: "Publish post N", to be delivered after a delay.
+Hint = tuple[int, timedelta]
+
+#: Puts hints on the broker.
+Send = Callable[[Sequence[Hint]], None]
+
+#: So many are sent in one go: the first ones shall not wait for a thousand.
+SENT_TOGETHER = 100
 
 
 #: Of the posts of one account that a scan finds, so many go out with everybody's; the others may be overtaken.  Where
@@ -102,18 +110,22 @@ def dispatch_due_posts(
         partial(dispatch.find_on_time, max_lateness=max_lateness),
         "dispatched",
     )
-    _send_all([(post, send_behind if of_a_crowd else send) for post, of_a_crowd in _crowds_in(on_time)], clock)
+    first, crowds = _without_crowds(on_time)
+    _send_all([(post, send) for post in first] + [(post, send_behind) for post in crowds], clock)
     overdue = _overdue(room, max_lateness, pace or Pace()) if room else []
     _send_all([(post, send_behind) for post in overdue], clock)
     return Found(len(on_time) + len(overdue), more=len(on_time) == dispatch.BATCH or len(overdue) == room)
 
 
-def _crowds_in(due: Sequence[Dispatched]) -> Iterator[tuple[Dispatched, bool]]:
-    """Each post, and whether so many of its account come before it that it is one of a crowd."""
+def _without_crowds(due: Sequence[Dispatched]) -> tuple[list[Dispatched], list[Dispatched]]:
+    """The posts without those that are one of a crowd, and these: so many of their account come before them."""
+    first: list[Dispatched] = []
+    crowds: list[Dispatched] = []
     seen: Counter[int] = Counter()
     for post in due:
         seen[post.account_id] += 1
-        yield post, seen[post.account_id] > CROWD
+        (first if seen[post.account_id] <= CROWD else crowds).append(post)
+    return first, crowds
 
 
 def _overdue(room: int, max_lateness: timedelta | None, pace: Pace) -> list[Dispatched]:
@@ -134,12 +146,20 @@ def _send_all(due: Sequence[tuple[Dispatched, Send]], clock: Clock) -> None:
         log.info("%s posts are due or about to be: %s", len(due), _some([post for post, _ in due]))
     sent = 0
     try:
-        for post, send in due:
-            send(post.post_id, max(timedelta(0), post.due_at - clock.now() - ETA_LEAD))
-            sent += 1
+        for send, batch in _batches(due):
+            send([(post.post_id, max(timedelta(0), post.due_at - clock.now() - ETA_LEAD)) for post in batch])
+            sent += len(batch)
     finally:
         if sent < len(due):
             dispatch.take_back([post.post_id for post, _ in due[sent:]])
+
+
+def _batches(due: Sequence[tuple[Dispatched, Send]]) -> Iterator[tuple[Send, list[Dispatched]]]:
+    """What is sent in one go: neighbours that are sent in the same way, `SENT_TOGETHER` at most."""
+    for send, neighbours in groupby(due, key=itemgetter(1)):
+        posts = [post for post, _ in neighbours]
+        for first in range(0, len(posts), SENT_TOGETHER):
+            yield send, posts[first : first + SENT_TOGETHER]
 
 
 def dispatch_again() -> None:

@@ -14,13 +14,14 @@ from typing import Any
 import dramatiq
 import pytest
 import redis
+from dramatiq.common import current_millis, dq_name
 from factories import Factories
 from processes import Processes, wait_until
 
 from autoposter import consumer as consumer_module
 from autoposter.broker import BEHIND, NAMESPACE, SteadyBroker, build_broker
 from autoposter.clock import Clock
-from autoposter.consumer import QUEUE
+from autoposter.consumer import MANY_DONE, QUEUE
 
 SECOND = timedelta(seconds=1)
 
@@ -61,6 +62,9 @@ class Forger:
 def forger(redis_url: str) -> Forger:
     return Forger(redis_url)
 
+
+#: What Redis calls the commands that put messages on the broker.
+WRITES = ("cmdstat_hset", "cmdstat_rpush")
 
 #: An actor that does nothing.
 Publish = dramatiq.Actor[[int], None]
@@ -273,27 +277,90 @@ def test_a_consumer_whose_hands_are_full_fetches_more_as_soon_as_something_is_do
         assert third.result(timeout=10).args == (2,)
 
 
-@pytest.mark.parametrize("told", ["asked again", "closed"])
-def test_what_is_done_is_struck_off_when_the_consumer_asks_again_or_is_closed(
-    broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch, told: str
+class HandsFull:
+    """A consumer that has as many messages in hand as it fetches at most, and two more on the broker."""
+
+    def __init__(self, broker: SteadyBroker, publish: Publish, prefetch: int) -> None:
+        self.consumer = broker.consume(QUEUE, prefetch=prefetch)
+        for number in range(prefetch + 2):
+            publish.send(number)
+        self.in_hand = [next(self.consumer) for _ in range(prefetch)]
+        self._redis = broker.client
+
+    def on_the_broker(self) -> tuple[int, int]:
+        """How many messages are there, and how many of them are fetched and not yet struck off."""
+        [fetched] = self._redis.keys(f"{NAMESPACE}:__acks__.*")
+        return self._redis.hlen(f"{NAMESPACE}:{QUEUE}.msgs"), self._redis.scard(fetched)
+
+
+def test_what_is_done_is_struck_off_when_nothing_else_is_to_be_done(
+    broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer_module, "POLL_NEAR", 0.0)
-    consumer = broker.consume(QUEUE, prefetch=3)
-    for number in range(4):
-        publish.send(number)
-    in_hand = [next(consumer) for _ in range(3)]
+    hands = HandsFull(broker, publish, prefetch=3)
+    for message in hands.in_hand[:2]:
+        hands.consumer.ack(message)
 
-    for message in in_hand[:2]:
-        consumer.ack(message)
-    if told == "closed":
-        consumer.close()
-    else:
-        next(consumer)
+    assert [next(hands.consumer).args for _ in range(2)] == [(3,), (4,)]  # first of all it fetches
+    assert hands.on_the_broker() == (5, 5)
+    assert [next(hands.consumer) for _ in range(3)] == [None, None, None]
 
-    in_hand_now = 1 if told == "closed" else 2
-    [fetched] = broker.client.keys(f"{NAMESPACE}:__acks__.*")
-    assert broker.client.scard(fetched) == in_hand_now
-    assert broker.client.hlen(f"{NAMESPACE}:{QUEUE}.msgs") == 2
+    assert hands.on_the_broker() == (3, 3)
+
+
+def test_what_is_done_is_struck_off_when_it_is_much_although_there_is_more_to_do(
+    broker: SteadyBroker, publish: Publish
+) -> None:
+    hands = HandsFull(broker, publish, prefetch=MANY_DONE)
+    for message in hands.in_hand:
+        hands.consumer.ack(message)
+
+    assert next(hands.consumer) is not None
+
+    assert hands.on_the_broker() == (2, 2)
+
+
+def test_what_is_done_is_struck_off_when_the_consumer_is_closed(broker: SteadyBroker, publish: Publish) -> None:
+    hands = HandsFull(broker, publish, prefetch=3)
+    hands.consumer.ack(hands.in_hand[0])
+
+    hands.consumer.close()
+
+    assert hands.on_the_broker() == (4, 2)
+
+
+def test_many_messages_are_put_on_the_broker_in_one_go_and_delivered_in_their_order(
+    broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "POLL_NEAR", 0.0)
+    before = broker.client.info("commandstats")
+
+    broker.enqueue_all((publish.message(number), 0) for number in range(50))
+
+    calls = broker.client.info("commandstats")
+    assert [calls[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in WRITES] == [1, 1]
+    consumer = broker.consume(QUEUE, prefetch=50)
+    assert [next(consumer).args for _ in range(50)] == [(number,) for number in range(50)]
+
+
+def test_of_many_messages_each_is_delivered_at_its_own_time(
+    broker: SteadyBroker, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "POLL_NEAR", 0.0)
+
+    broker.enqueue_all([(publish.message(1), 5000), (publish.message(2), 0), (publish.message(3), 2000)])
+
+    assert next(broker.consume(QUEUE, prefetch=9)).args == (2,)
+    later = broker.consume(dq_name(QUEUE), prefetch=9)
+    delayed = [next(later) for _ in range(2)]
+    assert [message.args for message in delayed] == [(1,), (3,)]
+    assert [message.options["eta"] - current_millis() for message in delayed] == pytest.approx([5000, 2000], abs=1000)
+
+
+def test_of_no_messages_nothing_is_put_on_the_broker(broker: SteadyBroker) -> None:
+    broker.enqueue_all([])
+
+    assert broker.client.dbsize() == 0
 
 
 def test_a_message_whose_id_cannot_be_encoded_stops_nothing(
@@ -355,7 +422,7 @@ def test_what_was_done_while_the_broker_was_away_is_struck_off_afterwards(
             assert broker.client.hlen(f"{NAMESPACE}:{QUEUE}.msgs") == 1
         finally:
             other.config_set("min-replicas-to-write", 0)
-    assert next(consumer) is None
+    assert [next(consumer) for _ in range(2)] == [None] * 2
 
     assert broker.client.keys(f"{NAMESPACE}:*") == [f"{NAMESPACE}:__heartbeats__".encode()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -44,11 +44,12 @@ class Broker:
         self.delays: list[timedelta] = []
         self.takes: float = float("inf")
 
-    def send(self, post: int, delay: timedelta) -> None:
-        if len(self.sent) >= self.takes:
+    def send(self, hints: Sequence[scanning.Hint]) -> None:
+        if len(self.sent) + len(hints) > self.takes:
             raise redis.ConnectionError("OOM")
-        self.sent.append(post)
-        self.delays.append(delay)
+        for post, delay in hints:
+            self.sent.append(post)
+            self.delays.append(delay)
 
 
 @pytest.fixture
@@ -386,8 +387,9 @@ def test_a_thousand_posts_of_one_moment_are_one_scan_and_the_rest_follows_at_onc
 
 
 def test_the_marks_of_what_the_broker_refused_are_taken_back(
-    scan: Any, broker: Broker, make_post: Any, post_row: Any
+    scan: Any, broker: Broker, make_post: Any, post_row: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(scanning, "SENT_TOGETHER", 1)
     posts = [make_post(number * SECOND) for number in (1, 2, 3)]
     broker.takes = 1
 
@@ -401,8 +403,9 @@ def test_the_marks_of_what_the_broker_refused_are_taken_back(
 
 
 def test_a_backlog_that_the_broker_refused_is_dispatched_again_as_soon_as_it_takes_messages(
-    scan: Any, broker: Broker, factories: Factories
+    scan: Any, broker: Broker, factories: Factories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(scanning, "SENT_TOGETHER", 1)
     backlog(factories, 4)
     broker.takes = 2
 
@@ -729,7 +732,7 @@ def test_a_post_that_a_trigger_of_its_owner_holds_fast_keeps_no_other_from_being
     refuse(held)
 
     assert scanning.begin_preparing({"stub": 2 * HOUR}) == 1
-    assert scanning.dispatch_preparations(lambda post: broker.send(post, SECOND), room=9) == 1
+    assert scanning.dispatch_preparations(broker.sent.append, room=9) == 1
 
     assert broker.sent == [other]
     assert f"post {held} cannot be begun to be prepared: not mine" in caplog.text

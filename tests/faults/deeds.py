@@ -105,7 +105,12 @@ def scan(_: int, arm: Arm) -> None:
     bench = workbench()
     publish = _actor(bench)
     arm()
-    scanning.dispatch_due_posts(lambda post_id, delay: publish.send(post_id), bench.clock, max_lateness=None, room=20)
+    scanning.dispatch_due_posts(
+        lambda hints: publish.broker.enqueue_all((publish.message(post_id), 0) for post_id, _ in hints),
+        bench.clock,
+        max_lateness=None,
+        room=20,
+    )
 
 
 def deliver(post_id: int, arm: Arm) -> None:
@@ -150,7 +155,7 @@ def recover(seconds: int, arm: Arm) -> None:
             recovery.take_over_expired(bench.policy)
             busy[:] = [task for task in busy if not task.done()]
             scanning.dispatch_due_posts(
-                lambda post_id, delay: busy.append(threads.submit(publish_later, post_id, delay, bench)),
+                lambda hints: busy.extend(threads.submit(publish_later, *hint, bench) for hint in hints),
                 bench.clock,
                 max_lateness=None,
                 room=20,
