@@ -264,7 +264,10 @@ def query(url: str, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
 
 
 def record(url: str, post_id: int) -> list[tuple[str, dict[str, Any], bool]]:
-    """Publish one post through the store, and note each statement: its text, its values, whether in a transaction."""
+    """Publish one post through the store, and note each statement: its text, its values, whether in a transaction.
+
+    As they stand: that some are planned once per connection is nothing that others could run.
+    """
     recorded: list[tuple[str, dict[str, Any], bool]] = []
     execute: Callable[..., Any] = pool.database.execute_sql
 
@@ -274,7 +277,10 @@ def record(url: str, post_id: int) -> list[tuple[str, dict[str, Any], bool]]:
 
     pool.connect_to(url)
     try:
-        with mock.patch.object(pool.database, "execute_sql", noting):
+        with (
+            mock.patch.object(pool.database, "execute_sql", noting),
+            mock.patch.object(pool.database, "execute_planned", lambda sql, parameters: noting(sql.plain, parameters)),
+        ):
             attempt = claims.claim(post_id, worker="bench", max_lateness=timedelta(days=1))
             assert attempt is not None
             assert intents.intend(attempt, {})
