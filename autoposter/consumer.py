@@ -24,7 +24,7 @@ POLL_NEAR = 0.05
 
 #: And this often when nothing is near, which the scan tells within a second.  With 0.05 s (and threads that woke up as
 #: often), two idle processes made 315 Redis commands a second and took 7 % of a core.
-POLL_IDLE = 2.0
+POLL_IDLE = 5.0
 
 #: And so often where only posts lie, of which the scan tells: behind, and held until their time.
 POLL_TOLD = 10.0
