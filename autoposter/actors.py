@@ -16,8 +16,9 @@ import redis
 from periodiq import PeriodiqMiddleware, cron
 
 from autoposter import events, logs, publishing, recovery, refreshing, scanning, validating
-from autoposter.broker import BEHIND, build_broker
+from autoposter.broker import build_broker
 from autoposter.clock import Clock
+from autoposter.consumer import BEHIND
 from autoposter.credentials import Keyring
 from autoposter.database import connect_to
 from autoposter.errors import AutoposterError, WrongUsage

@@ -23,16 +23,12 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from autoposter.clock import Clock
-from autoposter.consumer import SteadyConsumer
+from autoposter.consumer import BEHIND, SteadyConsumer
 
 log = logging.getLogger(__name__)
 
 #: All keys on Redis begin with this.
 NAMESPACE = "autoposter"
-
-#: The queue of posts that others' may overtake: a backlog, and an account's crowd.  A queue of its own because a worker
-#: fetches a queue's messages in their order, however it sorts those that it has.
-BEHIND = "behind"
 
 #: Longer than this Redis is away.
 SOCKET_TIMEOUT_SECONDS = 3
@@ -104,8 +100,9 @@ class SteadyBroker(RedisBroker):
     def enqueue_all(self, messages: Iterable[tuple[dramatiq.Message[Any], int]]) -> None:
         """Put messages on the broker, each to be delivered after so many milliseconds: all of them, or none.
 
-        In one go, for one by one each takes 0.2 ms.  What Dramatiq's own script writes for one, without telling the
-        middleware, of which none of ours asks for it.  Raises redis.RedisError; they may be there all the same.
+        In one go: one by one, each takes 0.2 ms.  What is written is what Dramatiq's own script writes for one; the
+        middleware is not told, for none of ours listens.  Raises redis.RedisError; where the answer was late or lost
+        they are there all the same, and come twice when they are sent again, which changes nothing.
         """
         by_queue: dict[str, dict[Any, bytes]] = defaultdict(dict)
         for message, delay in messages:

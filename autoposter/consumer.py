@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 #: The queue of all actors but one.
 QUEUE = "default"
 
+#: The queue of posts that others' may overtake: a backlog, and an account's crowd.  A queue of its own because a worker
+#: fetches a queue's messages in their order, however it sorts those that it has.
+BEHIND = "behind"
+
 #: A consumer asks for messages this often, in seconds, while posts are near or it has messages in hand.  At Dramatiq's
 #: default of 1 s posts were 480 ms late (p50).  What this process itself puts on the broker it fetches at once.
 POLL_NEAR = 0.05
@@ -64,8 +68,9 @@ class SteadyConsumer(_RedisConsumer):
         """The next message; None when there is none for a while."""
         self._news.clear()  # before the question: what comes after it is heard
         try:
-            if self._is_quiet or len(self._done) >= MANY_DONE:
+            if not self.message_cache and (self._is_quiet or len(self._done) >= MANY_DONE):
                 self._strike_off()
+                self._is_quiet = False
             message = super().__next__()
             self._is_away = False
             if message is None:

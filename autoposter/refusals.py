@@ -42,7 +42,7 @@ class _Refusals:
 _refusals = _Refusals()
 
 
-def moved(move: Callable[[Which], list[T]], find: Callable[[Which], list[int]], what: str) -> list[T]:
+def move_all(move: Callable[[Which], list[T]], find: Callable[[Which], list[int]], what: str) -> list[T]:
     """Move posts; each by itself where the database refuses one, as a trigger of its owner's can.
 
     Raises what says that the database is away, unless some were moved: whoever moved them must hear of it.

@@ -15,17 +15,14 @@ from datetime import timedelta
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import TypeVar
 
 from autoposter.clock import Clock
 from autoposter.database import DATABASE_ERROR, is_refused, reason_away
-from autoposter.refusals import moved
+from autoposter.refusals import move_all
 from autoposter.store import dispatch, ledger, preparations
 from autoposter.store.dispatch import Dispatched
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 #: Messages reach a worker this long before the due time; the gate then holds the attempt to the millisecond.
 ETA_LEAD = timedelta(milliseconds=400)
@@ -105,7 +102,7 @@ def dispatch_due_posts(
     dispatched again.  Raises what `send` raises, after the marks of what was not sent are taken back.
     """
     send_behind = send_behind or send
-    on_time = moved(
+    on_time = move_all(
         partial(dispatch.mark_on_time, max_lateness=max_lateness),
         partial(dispatch.find_on_time, max_lateness=max_lateness),
         "dispatched",
@@ -118,7 +115,7 @@ def dispatch_due_posts(
 
 
 def _without_crowds(due: Sequence[Dispatched]) -> tuple[list[Dispatched], list[Dispatched]]:
-    """The posts without those that are one of a crowd, and these: so many of their account come before them."""
+    """The posts that go first, and those of a crowd: so many of their account come before them."""
     first: list[Dispatched] = []
     crowds: list[Dispatched] = []
     seen: Counter[int] = Counter()
@@ -132,7 +129,7 @@ def _overdue(room: int, max_lateness: timedelta | None, pace: Pace) -> list[Disp
     if not pace.is_time():
         return []
     began = time.monotonic()
-    found = moved(
+    found = move_all(
         partial(dispatch.mark_overdue, max_lateness=max_lateness, limit=room),
         partial(dispatch.find_overdue, max_lateness=max_lateness, limit=room),
         "dispatched",
@@ -190,7 +187,7 @@ def dispatch_preparations(prepare: Callable[[int], None], *, room: int) -> int:
     has finished with one goes on with the next by itself.
     """
     mark, find = partial(preparations.mark, limit=room), partial(preparations.find, limit=room)
-    posts = moved(mark, find, "prepared") if room else []
+    posts = move_all(mark, find, "prepared") if room else []
     for post_id in posts:
         prepare(post_id)
     return len(posts)
@@ -200,14 +197,14 @@ def begin_preparing(ahead: Mapping[str, timedelta]) -> int:
     """Let the posts that fall due within their platform's `prepare_ahead` be prepared; returns how many."""
     windows = {platform: window for platform, window in ahead.items() if window > timedelta(0)}
     begin, find = partial(preparations.begin, ahead=windows), partial(preparations.find_to_begin, ahead=windows)
-    return len(moved(begin, find, "begun to be prepared"))
+    return len(move_all(begin, find, "begun to be prepared"))
 
 
 def end_missed_posts(max_lateness: timedelta | None, announce: Callable[[str, int], None]) -> int:
     """End the posts that came too late; returns how many.  With `max_lateness` None none ever does."""
     if max_lateness is None:
         return 0
-    ended = moved(
+    ended = move_all(
         partial(dispatch.end_missed, max_lateness=max_lateness),
         partial(dispatch.find_missed, max_lateness=max_lateness),
         "ended as too late",

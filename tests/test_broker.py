@@ -19,9 +19,9 @@ from factories import Factories
 from processes import Processes, wait_until
 
 from autoposter import consumer as consumer_module
-from autoposter.broker import BEHIND, NAMESPACE, SteadyBroker, build_broker
+from autoposter.broker import NAMESPACE, SteadyBroker, build_broker
 from autoposter.clock import Clock
-from autoposter.consumer import MANY_DONE, QUEUE
+from autoposter.consumer import BEHIND, MANY_DONE, QUEUE
 
 SECOND = timedelta(seconds=1)
 
@@ -357,6 +357,22 @@ def test_of_many_messages_each_is_delivered_at_its_own_time(
     assert [message.options["eta"] - current_millis() for message in delayed] == pytest.approx([5000, 2000], abs=1000)
 
 
+@pytest.mark.parametrize("trouble", [("maxmemory", 1), ("min-replicas-to-write", 1)])
+def test_of_many_messages_a_broker_that_refuses_takes_none(
+    broker: SteadyBroker, publish: Publish, redis_url: str, trouble: tuple[str, int]
+) -> None:
+    setting, value = trouble
+    with redis.Redis.from_url(redis_url) as other:
+        other.config_set(setting, value)
+        try:
+            with pytest.raises(redis.RedisError):
+                broker.enqueue_all((publish.message(number), 1000 * (number % 2)) for number in range(50))
+        finally:
+            other.config_set(setting, 0)
+
+    assert broker.client.dbsize() == 0
+
+
 def test_of_no_messages_nothing_is_put_on_the_broker(broker: SteadyBroker) -> None:
     broker.enqueue_all([])
 
@@ -378,8 +394,9 @@ def test_a_message_whose_id_cannot_be_encoded_stops_nothing(
 
 
 def test_what_was_fetched_is_handed_out_while_the_broker_is_away(
-    broker: SteadyBroker, publish: Publish, redis_url: str
+    broker: SteadyBroker, publish: Publish, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(consumer_module, "MANY_DONE", 1)
     consumer = broker.consume(QUEUE, prefetch=3)
     for number in range(3):
         publish.send(number)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from autoposter import plans
 from autoposter.database import row, rows, single_statement, was_rolled_back
 from autoposter.plans import Planned
 from autoposter.store import claims, intents, jobs
+from autoposter.store.snapshots import Attempt
 
 PLANS = "select name, generic_plans::int + custom_plans::int as runs, prepare_time from pg_prepared_statements"
 
@@ -51,7 +53,7 @@ def test_a_statement_is_planned_once_for_many_runs(database: Any) -> None:
 
     assert [doubled(number) for number in (1, 2, 3)] == [2, 4, 6]
 
-    assert [(plan["name"], plan["runs"]) for plan in planned()] == [("double", 3)]
+    assert [(plan["name"], plan["runs"]) for plan in planned()] == [(DOUBLE.name, 3)]
 
 
 def test_a_plan_is_made_anew_when_it_is_old(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +64,7 @@ def test_a_plan_is_made_anew_when_it_is_old(database: Any, monkeypatch: pytest.M
     doubled(1)
 
     after = planned()
-    assert [(plan["name"], plan["runs"]) for plan in after] == [("double", 1)]
+    assert [(plan["name"], plan["runs"]) for plan in after] == [(DOUBLE.name, 1)]
     assert after[0]["prepare_time"] > before[0]["prepare_time"]
 
 
@@ -74,7 +76,7 @@ def test_what_was_planned_although_the_answer_was_lost_is_planned_anew(
 
     def lose_the_answer(sql: str, *arguments: Any) -> Any:
         done = execute(sql, *arguments)
-        if sql.startswith("prepare"):
+        if "prepare " in sql:
             raise psycopg2.extensions.QueryCanceledError
         return done
 
@@ -83,6 +85,33 @@ def test_what_was_planned_although_the_answer_was_lost_is_planned_anew(
         doubled(1)
 
     assert doubled(2) == 4
+
+
+LOCKED_MOVES: dict[str, Callable[[int, Attempt], object]] = {
+    "claims": lambda post, _: claims.claim_free([post], worker="w1", max_lateness=None),
+    "intents": lambda _, attempt: intents.intend_free([(attempt, {})], worker="w1"),
+    "receipts": lambda _, attempt: jobs.settle_free_receipts([moves.receipt_of(attempt)]),
+}
+
+
+@pytest.mark.parametrize("move", LOCKED_MOVES)
+def test_while_a_table_is_locked_planning_waits_no_longer_than_the_move(
+    database: Any, database_url: str, factories: Factories, move: str
+) -> None:
+    post, attempt = factories.post(-timedelta(seconds=1)), moves.claimed(factories.post(-timedelta(seconds=1)))
+    database.close_idle()
+    theirs = psycopg2.connect(database_url)
+    theirs.cursor().execute("lock table post_instance, publish_job")
+    lets_go = threading.Timer(5, theirs.close)
+    lets_go.start()
+    try:
+        with pytest.raises(peewee.OperationalError) as refused:
+            LOCKED_MOVES[move](post, attempt)
+    finally:
+        lets_go.cancel()
+        theirs.close()
+
+    assert plans.sqlstate(refused.value) == "55P03"  # its lock timeout, by itself
 
 
 def test_on_the_connection_of_another_program_nothing_is_planned(database: Any, database_url: str) -> None:
@@ -124,6 +153,7 @@ def test_a_pooler_that_tells_a_true_session_is_noticed_when_another_one_has_the_
     assert planned() == []
 
 
-def test_a_statement_must_say_of_which_type_its_values_are() -> None:
+@pytest.mark.parametrize("place", ["%(b)s", "%(b)s::timestamp with time zone", "%(b)s::oid"])
+def test_a_statement_must_say_of_which_type_its_values_are(place: str) -> None:
     with pytest.raises(ValueError, match="The statement x does not say of which type b is"):
-        Planned("x", "select %(a)s::int, %(b)s, %(a)s")
+        Planned("x", f"select %(a)s::int, {place}, %(a)s")

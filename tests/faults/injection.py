@@ -181,6 +181,10 @@ def remove(texts: dict[str, str], told: Path) -> None:
 class Connection(plans.Connection):
     """Hands out counting cursors, whatever kind it is asked for."""
 
+    def run(self, statement: plans.Planned, parameters: Any, execute: Callable[..., Any]) -> Any:
+        """As it stands where safeguards are taken away: in a plan, places have other names."""
+        return execute(statement.plain, parameters) if _removed else super().run(statement, parameters, execute)
+
     def cursor(self, *arguments: Any, **options: Any) -> Any:
         """A cursor whose statements are steps."""
         return super().cursor(*arguments, **options | {"cursor_factory": Cursor})
