@@ -1,7 +1,7 @@
 """Moves that threads make at the same moment are made together, by one statement for all.
 
-A statement costs the database about as much to plan as to carry out, and a commit waits for the disk: while one thread
-makes the move for those that have asked, the next ones gather.  Where nobody else asks, nothing waits.
+A statement costs its round trip, and a commit waits for the disk: while one thread makes the move for those that have
+asked, the next ones gather.  Where nobody else asks, nothing waits.
 """
 
 from __future__ import annotations
