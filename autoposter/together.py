@@ -70,8 +70,11 @@ class Together(Generic[Asked, Made]):
     def _lead(self) -> None:
         with self._lock:
             asks, self._asked = self._asked[:MOST], self._asked[MOST:]
+        firsts: dict[int, _Ask[Asked, Made]] = {}  # what is asked for twice is made once: the other one finds out alone
+        for ask in asks:
+            firsts.setdefault(self._key(ask.what), ask)
         try:
-            made = dict(self._make([ask.what for ask in asks]))
+            made = self._make([ask.what for ask in firsts.values()])
         except Exception as error:
             if isinstance(error, DATABASE_AWAY) and not was_rolled_back(error):
                 for ask in asks:
@@ -79,8 +82,8 @@ class Together(Generic[Asked, Made]):
             elif len(asks) > 1:  # there is something in one of them, and nothing was made: each finds out alone
                 log.warning("%s moves are made one by one, not together: %s", len(asks), type(error).__name__)
         else:
-            for ask in asks:
-                ask.made = made.pop(self._key(ask.what), None)  # what is asked for twice is given once
+            for key, ask in firsts.items():
+                ask.made = made.get(key)
         finally:
             self._hand_over()
             for ask in asks[1:]:

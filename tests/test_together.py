@@ -65,6 +65,7 @@ def test_one_that_is_asked_for_twice_is_given_once() -> None:
         later = [ask(2), ask(2)]
 
     assert sorted(each.result(timeout=10) or "left" for each in later) == ["left", "made 2"]
+    assert gathering.made == [[1], [2]]
 
 
 def test_so_many_are_made_at_once_and_the_others_next() -> None:
