@@ -19,7 +19,8 @@ PLAN_LASTS = timedelta(seconds=5)
 #: (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 PLANS_LOST = {"26000", "42P05"}
 
-#: Any values have the same plan: one for each run's own values would be made each time.
+#: Any values have the same plan: one for each run's own values would be made each time.  Until the transaction ends it
+#: holds for the functions of the owner's triggers too.
 _FOR_ANY_VALUES = "set local plan_cache_mode = force_generic_plan;"
 
 _PLACE = re.compile(r"%\((\w+)\)s(?:::([a-z]+(?:\[\])?))?")
@@ -54,6 +55,9 @@ class Planned:
 class Connection(psycopg2.extensions.connection):
     """A connection that knows what is planned on it."""
 
+    #: A pooler in between was not recognised before: no connection of this process shall meet it again.
+    plans_were_lost = False
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._keeps_plans: bool | None = None
@@ -70,7 +74,7 @@ class Connection(psycopg2.extensions.connection):
             # A pooler hands each transaction to another session, and tells each client an id of its own making.
             session = execute("select pg_backend_pid()").fetchone()[0]
             self._keeps_plans = session == self.info.backend_pid
-        if not self._keeps_plans:
+        if not self._keeps_plans or Connection.plans_were_lost:
             return execute(statement.plain, parameters)
         planned, begins_anew = self._planned or set(), ""
         now = time.monotonic()
@@ -85,7 +89,7 @@ class Connection(psycopg2.extensions.connection):
             )
         except Exception as error:
             if sqlstate(error) in PLANS_LOST:
-                self._keeps_plans = False
+                Connection.plans_were_lost = True
             raise
         self._planned = planned | {statement.name}
         return done

@@ -139,7 +139,10 @@ def test_behind_a_pooler_every_move_is_made_and_nothing_planned(
     assert {factories.row("post_instance", post)["status"] for post in posts} == {"Posted"}
 
 
-def test_a_pooler_that_tells_a_true_session_is_noticed_when_another_one_has_the_plans(database: Any) -> None:
+def test_a_pooler_that_tells_a_true_session_is_noticed_when_another_one_has_the_plans(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans.Connection, "plans_were_lost", False)
     database.close_idle()
     doubled(1)
     with single_statement():
@@ -150,6 +153,8 @@ def test_a_pooler_that_tells_a_true_session_is_noticed_when_another_one_has_the_
 
     assert was_rolled_back(refused.value), "each of several moves would count as made, perhaps"
     assert doubled(3) == 6
+    database.close_idle()
+    assert doubled(4) == 8  # nor does another connection
     assert planned() == []
 
 
