@@ -20,7 +20,7 @@ import dramatiq
 from dramatiq.middleware import SkipMessage
 
 from autoposter.clock import CLOCK_TOLERANCE
-from autoposter.database import DATABASE_AWAY, OwnConnection, database_time
+from autoposter.database import DATABASE_AWAY, DATABASE_ERROR, OwnConnection, database_time, reason_away
 from autoposter.duty import BEAT, Duty
 from autoposter.errors import AutoposterError
 from autoposter.heartbeat import Heartbeat
@@ -85,7 +85,6 @@ class WorkerDuties(dramatiq.Middleware):
         self._stopped = threading.Event()
         self._unfit = threading.Event()
         self._duties: list[Duty] = []
-        self._work_queue = WorkQueue()
         self._heartbeat = Heartbeat(bench, self._sign_of_life)
         self._scans_connection = OwnConnection()
         self._row = workers.WorkerRow(
@@ -100,9 +99,20 @@ class WorkerDuties(dramatiq.Middleware):
     # --- Dramatiq's signals ---
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """Tune Dramatiq, refuse a database that does not fit, and begin the duties."""
+        """Tune Dramatiq, refuse a database that does not fit, and begin the duties.
+
+        Raises nothing but SystemExit: Dramatiq logs all else and goes on, and would publish without leases, scan and
+        watchdog.
+        """
+        try:
+            self._boot(worker)
+        except Exception:
+            log.critical("this worker cannot start", exc_info=True)
+            raise SystemExit(EXIT_UNFIT) from None
+
+    def _boot(self, worker: dramatiq.Worker) -> None:
         worker.worker_timeout = WORKER_TIMEOUT_MS
-        worker.work_queue = self._work_queue
+        worker.work_queue = WorkQueue()
         dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = RESTART_CONSUMER.total_seconds()
         # What a process fetches beyond its free threads, others' idle threads could publish.  Of 16 posts due at once,
         # with calls of 1 s and two processes of 8 threads, half were 1.06 s late with 64, all at most 0.02 s with 8.
@@ -132,10 +142,11 @@ class WorkerDuties(dramatiq.Middleware):
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Dispatch nothing more; leases are renewed until all attempts have ended."""
+        assert isinstance(worker.work_queue, WorkQueue)
+        worker.work_queue.end()
         log.info("worker %s stops; %s attempts are under way", self._row.id, self._bench.leases.held())
         self._stopping.set()
         self._say_stopping()
-        self._work_queue.end()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Everything has ended."""
@@ -159,6 +170,9 @@ class WorkerDuties(dramatiq.Middleware):
             raise SystemExit(error.exit_code) from None
         except DATABASE_AWAY as error:
             log.critical("The database cannot be reached: %s", error)
+            raise SystemExit(3) from None
+        except DATABASE_ERROR as error:  # a standby in the midst of a failover, or a user without rights
+            log.critical("The database refuses this worker: %s", reason_away(error))
             raise SystemExit(3) from None
 
     def _scan_once(self) -> timedelta:

@@ -7,13 +7,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty
 from typing import Any
 
+import dramatiq
 import pytest
+from dramatiq.brokers.stub import StubBroker
 from processes import wait_until
 
 from autoposter.workqueue import WorkQueue
 
 #: Seconds that no test waits for.
 LONG = 600.0
+
+
+def waiting_at(queue: WorkQueue) -> int:
+    """How many threads wait for a message."""
+    return len(queue.not_empty._waiters)  # type: ignore[attr-defined]  # nothing else tells
 
 
 @pytest.fixture
@@ -23,7 +30,7 @@ def idle() -> Iterator[Callable[[WorkQueue, int], list[Future[Any]]]]:
 
     def begin(queue: WorkQueue, count: int) -> list[Future[Any]]:
         waiting = [threads.submit(queue.get, timeout=LONG) for _ in range(count)]
-        wait_until(lambda: len(queue.not_empty._waiters) == count)  # type: ignore[attr-defined]  # nothing else tells
+        wait_until(lambda: waiting_at(queue) == count)
         return waiting
 
     yield begin
@@ -72,3 +79,22 @@ def test_what_is_more_urgent_comes_first_also_at_the_end_when_it_is_given_back()
 def test_a_thread_waits_no_longer_than_it_says() -> None:
     with pytest.raises(Empty):
         WorkQueue().get(timeout=0.001)
+
+
+def test_dramatiqs_threads_wait_at_the_queue_that_is_there_when_its_worker_boots() -> None:
+    queue = WorkQueue()
+
+    class Boots(dramatiq.Middleware):
+        def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+            worker.work_queue = queue
+
+        def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+            queue.end()
+
+    worker = dramatiq.Worker(StubBroker(middleware=[Boots()]), worker_timeout=int(LONG * 1000), worker_threads=3)
+    worker.start()
+    wait_until(lambda: waiting_at(queue) == 3)
+
+    worker.stop(timeout=10_000)
+
+    assert [thread.is_alive() for thread in worker.workers] == [False] * 3

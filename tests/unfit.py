@@ -1,4 +1,4 @@
-"""A worker whose heartbeat ends as `UNFIT` says, soon after its start: `dramatiq unfit`."""
+"""A worker that is or becomes unfit as `UNFIT` says, soon after its start: `dramatiq unfit`."""
 
 import os
 import time
@@ -16,7 +16,17 @@ def _die(_: heartbeat.Heartbeat) -> timedelta:
     raise SystemExit("out of threads")
 
 
+def _never_begin(_: duty.Duty) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 duty.HANGS_AFTER = timedelta(seconds=1)
-heartbeat.Heartbeat.beat = {"hangs": _hang, "dies": _die}[os.environ["UNFIT"]]  # type: ignore[method-assign]
+match os.environ["UNFIT"]:
+    case "hangs":
+        heartbeat.Heartbeat.beat = _hang  # type: ignore[method-assign]
+    case "dies":
+        heartbeat.Heartbeat.beat = _die  # type: ignore[method-assign]
+    case "never begins":
+        duty.Duty.start = _never_begin  # type: ignore[method-assign]
 
 from autoposter.actors import broker  # noqa: E402, F401 # after the change above: importing it builds the worker
