@@ -207,6 +207,8 @@ def test_supervisor_publishes_restarts_what_died_and_leaves_nothing_behind(
 
     first = fresh.post(due_in=timedelta(seconds=1))
     wait_until(lambda: is_posted(first), timeout=30, message="the first post published")
+    # Dramatiq watches its processes once all have started: of one that dies before, it hears after half a minute.
+    wait_until(lambda: "is booting up" in supervised.logs(), timeout=30, message="all processes started")
     dramatiq, periodiq = supervised.pid("autoposter-worker"), supervised.pid("autoposter-scheduler")
     worker = min(pid for pid, line in supervised.processes().items() if "dramatiq" in line and pid != dramatiq)
 
