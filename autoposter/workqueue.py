@@ -29,9 +29,9 @@ class WorkQueue(PriorityQueue[Any]):
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next message.  Raises queue.Empty when there is none within so many seconds, or for now at the end."""
         with self.not_empty:
-            if self._ends:
-                timeout = ENDING
-            if block:
+            if block and self._ends:
+                self.not_empty.wait_for(self._qsize, ENDING)
+            elif block:
                 self.not_empty.wait_for(lambda: self._qsize() or self._ends, timeout)
             if not self._qsize():
                 raise Empty

@@ -12,6 +12,7 @@ import pytest
 from dramatiq.brokers.stub import StubBroker
 from processes import wait_until
 
+from autoposter import workqueue
 from autoposter.workqueue import WorkQueue
 
 #: Seconds that no test waits for.
@@ -63,6 +64,20 @@ def test_at_the_end_no_thread_waits_any_more() -> None:
 
     with pytest.raises(Empty):
         queue.get(timeout=LONG)
+
+
+def test_at_the_end_a_thread_that_finds_nothing_rests_before_it_looks_again(
+    idle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dramatiq tells it a moment later that it is to end: until then, many would keep that very moment from coming."""
+    monkeypatch.setattr(workqueue, "ENDING", LONG)
+    queue = WorkQueue()
+    queue.end()
+
+    [resting] = idle(queue, 1)
+
+    queue.put(7)
+    assert resting.result(timeout=10) == 7
 
 
 def test_what_is_more_urgent_comes_first_also_at_the_end_when_it_is_given_back() -> None:
