@@ -28,6 +28,10 @@ DAY = timedelta(days=1)
 #: Tables that grow for ever.
 LARGE = ("post_instance", "publish_job")
 
+#: The index of what runs at this moment: never more than there are threads, so that it may be read whole where the
+#: statistics say how little it holds.
+RUNNING = {"publish_job_lease"}
+
 #: 20,000 posts: most were posted long ago, 1,000 are to come, 20 are due, and some are in each other state.
 #: 2,000 accounts have credentials that expire some day.
 FILL = """
@@ -74,16 +78,14 @@ def full(full_database_url: str, request: pytest.FixtureRequest) -> Iterator[Fac
     if request.param == "with statistics":
         factories.query("analyze")
     else:
-        assert (
-            factories.query(
-                "select 1 from pg_statistic s join pg_class c on c.oid = s.starelid"
-                " where c.relname in ('post_instance', 'publish_job')"
-            )
-            == []
-        )
+        assert not has_statistics(factories)
     pool.connect_to(full_database_url)
     yield factories
     pool.database.close_all()
+
+
+def has_statistics(full: Factories) -> bool:
+    return bool(full.query("select 1 from pg_stats where tablename in ('post_instance', 'publish_job') limit 1"))
 
 
 def attempt_of(full: Factories) -> Attempt:
@@ -185,12 +187,13 @@ def test_a_statement_that_runs_all_the_time_reads_by_its_index(
     ] == []
     # Not walked through from one end to the other, as a `clock_timestamp()` in the `where` would have it.
     used = {node["Index Name"]: "Index Cond" in node for node in read if "Index Name" in node}
-    assert [name for name, is_for_rows in used.items() if not is_for_rows and name.startswith(LARGE)] == []
+    walked = {name for name, is_for_rows in used.items() if not is_for_rows and name.startswith(LARGE)}
+    assert walked <= (RUNNING if has_statistics(full) else set())
     assert indexes <= used.keys()
 
 
 #: What is done as it stands before the statements that are explained.
-SETS_THE_SCENE = ("set ", "prepare ", "deallocate ")
+SETS_THE_SCENE = ("begin", "set ", "prepare ", "deallocate ")
 
 
 def explain(url: str, ran: list[tuple[str, Any]]) -> list[dict[str, Any]]:
