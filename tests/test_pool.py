@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import peewee
+import psycopg2
+import pytest
 from factories import Factories
 
-from autoposter.database import row, single_statement
+from autoposter.database import row, single_statement, transaction
 
 
 def backend() -> int:
@@ -35,3 +38,95 @@ def test_a_connection_that_only_has_a_notice_is_kept(database: Any, factories: F
     factories.query("notify news")
 
     assert backend() == listening
+
+
+def caption(factories: Factories) -> Any:
+    return factories.query("select caption from content_item where id = 1")[0][0]
+
+
+def write(caption: str) -> Any:
+    return row(
+        "update content_item set caption = %(caption)s where id = 1 returning pg_backend_pid() as pid",
+        {"caption": caption},
+    )
+
+
+@pytest.fixture
+def item(database: Any, factories: Factories) -> None:
+    factories.query("insert into content_item (id, caption) values (1, 'as it was')")
+
+
+def test_the_server_hears_of_a_transaction_with_its_first_statement(item: None, factories: Factories) -> None:
+    serving = backend()
+    state = "select state from pg_stat_activity where pid = %s"
+
+    with transaction():
+        before = factories.query(state, (serving,))
+        write("changed")
+        begun = factories.query(state, (serving,))
+        assert caption(factories) == "as it was"
+
+    assert (before, begun) == ([("idle",)], [("idle in transaction",)])
+    assert caption(factories) == "changed"
+
+
+def test_a_transaction_without_a_statement_is_none_and_the_next_one_is_whole(item: None, factories: Factories) -> None:
+    with transaction():
+        pass
+    with pytest.raises(ZeroDivisionError), transaction():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), transaction():
+        write("changed")
+        raise ZeroDivisionError
+
+    assert caption(factories) == "as it was"
+
+
+def test_a_transaction_inside_another_one_is_undone_alone(item: None, factories: Factories) -> None:
+    with transaction():
+        with pytest.raises(ZeroDivisionError), transaction():
+            write("undone")
+            raise ZeroDivisionError
+        assert row("select caption from content_item where id = 1") == {"caption": "as it was"}
+        write("kept")
+
+    assert caption(factories) == "kept"
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_on_a_borrowed_connection_a_transaction_is_theirs_or_one_of_its_own(
+    item: None, database: Any, database_url: str, factories: Factories, autocommit: bool
+) -> None:
+    theirs = psycopg2.connect(database_url)
+    theirs.autocommit = autocommit
+    with database.borrow(theirs), transaction():
+        write("changed")
+
+    assert caption(factories) == ("changed" if autocommit else "as it was")
+    if not autocommit:
+        theirs.commit()
+        assert caption(factories) == "changed"
+    assert not [notice for notice in theirs.notices if "WARNING" in notice]
+    theirs.close()
+
+
+@pytest.mark.parametrize("statements_before", [0, 1])
+def test_whoever_loses_the_connection_in_a_transaction_is_told_why(
+    item: None, factories: Factories, statements_before: int
+) -> None:
+    with pytest.raises(peewee.OperationalError, match="terminat"), transaction():
+        ended = [write("changed") for _ in range(statements_before)]
+        serving = ended[0]["pid"] if ended else idle_backend(factories)
+        factories.query("select pg_terminate_backend(%s, 5000)", (serving,))
+        write("changed again")  # the reason that it gives, not that the connection is closed
+
+    assert caption(factories) == "as it was"
+
+
+def idle_backend(factories: Factories) -> int:
+    """Which server process serves a transaction that has not begun."""
+    found = factories.query(
+        "select pid from pg_stat_activity where application_name = 'autoposter' and datname = current_database()"
+    )
+    return int(found[0][0])
