@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,6 +33,11 @@ POLL_IDLE = 5.0
 
 #: And so often where only posts lie, of which the scan tells: behind, and held until their time.
 POLL_TOLD = 10.0
+
+#: A consumer with messages in hand waits so long before it asks for more, in seconds: for all threads that become free
+#: meanwhile it asks once.  Of 500 posts at one instant the last arrived at 1.17 x the least possible with it, 1.24 x
+#: without (2 x 32 threads).
+GATHER = 0.004
 
 #: A broker that is away is asked again this often, in seconds.
 ASK_AGAIN = 0.25
@@ -71,6 +77,8 @@ class SteadyConsumer(_RedisConsumer):
             if not self.message_cache and (self._is_quiet or len(self._done) >= MANY_DONE):
                 self._strike_off()
                 self._is_quiet = False
+            if not self.message_cache and self.queued_message_ids:
+                time.sleep(GATHER)
             message = super().__next__()
             self._is_away = False
             if message is None:

@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 Asked = TypeVar("Asked")
 Made = TypeVar("Made")
 
-#: So many are made at once: a larger statement would have each wait for all.
-MOST = 32
+#: So many are made at once.  In a larger statement each waits for all, and all go on at the same moment: of 500 posts
+#: at one instant the last arrived at 1.25 x the least possible with 8, and at 1.32 x with 32 (2 x 32 threads).
+MOST = 8
 
 
 class _Ask(Generic[Asked, Made]):
