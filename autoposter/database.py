@@ -101,7 +101,13 @@ class Database(PooledPostgresqlDatabase):
         return _has_news(conn) and bool(super()._is_closed(conn))  # type: ignore[no-untyped-call]  # Peewee's is bare
 
     def begin(self, isolation_level: str | None = None) -> None:
-        """Begin a transaction: the server hears of it with the first statement, which saves a round trip."""
+        """Begin a transaction: the server hears of it with the first statement, which saves a round trip.
+
+        Raises InterfaceError where no connection is open.
+        """
+        self.cursor().close()
+        if isolation_level:
+            super().begin(isolation_level)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run SQL; the first of a transaction begins it."""
@@ -110,7 +116,7 @@ class Database(PooledPostgresqlDatabase):
         return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]  # Peewee's is bare
 
     def commit(self) -> None:
-        """End the transaction: what it did stays.  Raises OperationalError where that is not known."""
+        """End the transaction: what it did stays.  Raises one of DATABASE_AWAY where that is not known."""
         if not self._has_begun_nothing():
             super().commit()
 

@@ -22,6 +22,10 @@ Made = TypeVar("Made")
 #: at one instant the last arrived at 1.25 x the least possible with 8, and at 1.32 x with 32 (2 x 32 threads).
 MOST = 8
 
+#: So many promises: they are made before the due time, and nobody goes on before it.  With a slow disk the rounds that
+#: many threads need would else outlast the lead.
+MOST_PROMISES = 32
+
 
 class _Ask(Generic[Asked, Made]):
     """What a thread asks for, and what came of it."""
@@ -46,10 +50,13 @@ class _Ask(Generic[Asked, Made]):
 class Together(Generic[Asked, Made]):
     """Makes one kind of move: one thread at a time, for all that have asked meanwhile."""
 
-    def __init__(self, make: Callable[[Sequence[Asked]], Mapping[int, Made]], key: Callable[[Asked], int]) -> None:
-        """`make` makes those of several moves that wait for nobody, and returns them by their `key`."""
+    def __init__(
+        self, make: Callable[[Sequence[Asked]], Mapping[int, Made]], key: Callable[[Asked], int], *, most: int = MOST
+    ) -> None:
+        """`make` makes those of several moves, `most` at once, that wait for nobody; returns them by their `key`."""
         self._make = make
         self._key = key
+        self._most = most
         self._lock = threading.Lock()
         self._asked: list[_Ask[Asked, Made]] = []
         self._is_led = False
@@ -70,7 +77,7 @@ class Together(Generic[Asked, Made]):
 
     def _lead(self) -> None:
         with self._lock:
-            asks, self._asked = self._asked[:MOST], self._asked[MOST:]
+            asks, self._asked = self._asked[: self._most], self._asked[self._most :]
         firsts: dict[int, _Ask[Asked, Made]] = {}  # what is asked for twice is made once: the other one finds out alone
         for ask in asks:
             firsts.setdefault(self._key(ask.what), ask)

@@ -24,7 +24,7 @@ from autoposter.redaction import texts
 from autoposter.settling import Announce, announce_nothing
 from autoposter.store import claims, intents
 from autoposter.store.snapshots import AccountRow, Attempt, Snapshot
-from autoposter.together import Together
+from autoposter.together import MOST_PROMISES, Together
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Workbench:
     @cached_property
     def intents(self) -> Together[tuple[Attempt, dict[str, Any]], bool]:
         """Promises the calls of attempts (with what is prepared), together with whatever other threads promise."""
-        return Together(partial(intents.intend_free, worker=self.worker), key=lambda promise: promise[0].job_id)
+        free = partial(intents.intend_free, worker=self.worker)
+        return Together(free, key=lambda promise: promise[0].job_id, most=MOST_PROMISES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import peewee
@@ -9,7 +10,7 @@ import psycopg2
 import pytest
 from factories import Factories
 
-from autoposter.database import row, single_statement, transaction
+from autoposter.database import DATABASE_AWAY, row, single_statement, transaction
 
 
 def backend() -> int:
@@ -111,22 +112,65 @@ def test_on_a_borrowed_connection_a_transaction_is_theirs_or_one_of_its_own(
     theirs.close()
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_transaction_that_they_began_is_never_ended(
+    item: None, database: Any, database_url: str, factories: Factories, fails: bool
+) -> None:
+    theirs = psycopg2.connect(database_url)
+    theirs.autocommit = True
+    theirs.cursor().execute("begin; insert into content_item (id, caption) values (2, 'theirs')")
+    with database.borrow(theirs), suppress(ZeroDivisionError), transaction():
+        write("changed")
+        if fails:
+            raise ZeroDivisionError
+
+    assert factories.query("select id from content_item") == [(1,)]
+    theirs.cursor().execute("commit")
+    assert caption(factories) == ("as it was" if fails else "changed")
+    assert factories.query("select id from content_item where id = 2") == [(2,)]
+    theirs.close()
+
+
 @pytest.mark.parametrize("statements_before", [0, 1])
 def test_whoever_loses_the_connection_in_a_transaction_is_told_why(
-    item: None, factories: Factories, statements_before: int
+    item: None, database: Any, factories: Factories, statements_before: int
 ) -> None:
     with pytest.raises(peewee.OperationalError, match="terminat"), transaction():
-        ended = [write("changed") for _ in range(statements_before)]
-        serving = ended[0]["pid"] if ended else idle_backend(factories)
-        factories.query("select pg_terminate_backend(%s, 5000)", (serving,))
+        for _ in range(statements_before):
+            write("changed")
+        lose_the_connection(database, factories)
         write("changed again")  # the reason that it gives, not that the connection is closed
 
     assert caption(factories) == "as it was"
 
 
-def idle_backend(factories: Factories) -> int:
-    """Which server process serves a transaction that has not begun."""
-    found = factories.query(
-        "select pid from pg_stat_activity where application_name = 'autoposter' and datname = current_database()"
-    )
-    return int(found[0][0])
+def test_a_transaction_that_loses_its_connection_before_the_end_has_not_happened(
+    item: None, database: Any, factories: Factories
+) -> None:
+    with pytest.raises(DATABASE_AWAY), transaction():
+        write("changed")
+        lose_the_connection(database, factories)
+
+    assert caption(factories) == "as it was"
+
+
+def test_a_transaction_that_lost_its_connection_cannot_end_well_whatever_was_caught_in_it(
+    item: None, database: Any, factories: Factories
+) -> None:
+    with pytest.raises(DATABASE_AWAY), transaction():
+        write("changed")
+        lose_the_connection(database, factories)
+        with suppress(DATABASE_AWAY):
+            write("changed again")
+
+    assert caption(factories) == "as it was"
+
+
+def test_a_transaction_outside_of_a_connection_is_refused(database: Any) -> None:
+    with pytest.raises(peewee.InterfaceError, match="no connection is open"), database.atomic():
+        pass
+
+
+def lose_the_connection(database: Any, factories: Factories) -> None:
+    """Have the server end the connection of this thread."""
+    factories.query("select pg_terminate_backend(%s, 5000)", (database.connection().info.backend_pid,))

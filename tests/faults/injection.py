@@ -1,9 +1,9 @@
 """Strikes a process at its N-th input or output.  Loaded only into processes that a fault test starts.
 
-Every SQL statement (BEGIN and COMMIT are some), opened connection, socket call and sleep of the armed thread is one
-step; for a process that is to be frozen each look at the clock too, since what it saw is then no longer true.  They
-are wrapped where Python leaves for the system, so that nothing in the code under test
-knows about it, and nothing that it does escapes.
+Every SQL statement (COMMIT is one, BEGIN a part of the first), opened connection, socket call and sleep of the armed
+thread is one step; for a process that is to be frozen each look at the clock too, since what it saw is then no longer
+true.  They are wrapped where Python leaves for the system, so that nothing in the code under test knows about it, and
+nothing that it does escapes.
 
 It also takes safeguards out of its statements (`remove`).
 """
