@@ -97,7 +97,11 @@ def test_other_commands_in_the_folder_find_it_and_what_they_schedule_goes_out(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_everything_it_started(number: signal.Signals, commands: Processes, folder: Path) -> None:
-    up = Up(commands, folder)
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that run under nohup would hand down that it is ignored
+    try:
+        up = Up(commands, folder)
+    finally:
+        signal.signal(signal.SIGHUP, ours)
     running = {"dramatiq", "periodiq", "postgres", "valkey-server"}
     assert all(processes_of(folder, name) for name in running)
 
