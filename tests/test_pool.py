@@ -46,10 +46,7 @@ def caption(factories: Factories) -> Any:
 
 
 def write(caption: str) -> Any:
-    return row(
-        "update content_item set caption = %(caption)s where id = 1 returning pg_backend_pid() as pid",
-        {"caption": caption},
-    )
+    return row("update content_item set caption = %(caption)s where id = 1 returning id", {"caption": caption})
 
 
 @pytest.fixture
